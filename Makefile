@@ -1,0 +1,44 @@
+# The commands of nanobanana. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-floor lint format bench demo clean
+
+help:  ## List the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run  ## Serve everything on PORT (3001), with an embedded Redis when none is configured
+	@exec $(BIN)/python manage.py serve
+
+test: $(VENV)/.dev  ## Run all tests
+	@exec $(BIN)/python -m pytest
+
+test-floor: $(VENV)/.dev  ## Run all tests on the oldest Redis supported, 6.2
+	@NANOBANANA_TEST_REDIS=floor exec $(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## Check style, types and the import rule
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## Print CPU time per request, one worker
+	@exec $(BIN)/python -m bench.requests
+
+demo: $(VENV)/.run  ## Run the demonstration against a running server
+	@exec $(BIN)/python manage.py demo
+
+clean:  ## Remove the virtual environment and caches; data under var/ stays
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+
+$(VENV)/.run: requirements.txt constraints.txt
+	@$(PYTHON) scripts/environment.py requirements.txt $@
+
+$(VENV)/.dev: requirements-dev.txt requirements.txt constraints.txt
+	@$(PYTHON) scripts/environment.py requirements-dev.txt $@

@@ -1,0 +1,72 @@
+"""Every setting of nanobanana. `env.example` explains the variables; a test compares the two."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from dotenv import load_dotenv
+
+from nanobanana import env
+from nanobanana.redisdb import embedded
+from nanobanana.secret import development_secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+load_dotenv(BASE_DIR / ".env")  # what the environment says already wins
+
+# ---- where and how to serve
+APP_ENV = env.choice("APP_ENV", env.text("NODE_ENV", "development"), ("development", "test", "production"))
+IS_PRODUCTION = APP_ENV == "production"
+DEBUG = env.boolean("DEBUG", False)
+HOST = env.text("HOST", "127.0.0.1" if not IS_PRODUCTION else "0.0.0.0")
+PORT = env.integer("PORT", 3001, at_least=1, at_most=65535)
+PUBLIC_BASE_URL = env.url("PUBLIC_BASE_URL", f"http://localhost:{PORT}")
+CORS_ORIGIN = env.words("CORS_ORIGIN", "http://localhost:5173")
+VAR_DIR = env.directory("VAR_DIR", BASE_DIR / "var")
+LOG_DIR = env.directory("LOG_DIR", BASE_DIR / "logs")
+LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")).upper()
+
+# ---- Redis: named by URL, by host, or embedded
+REDIS_HOST = env.text("REDIS_HOST")
+REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"))
+REDIS_IS_EMBEDDED = not REDIS_URL and not REDIS_HOST
+if REDIS_IS_EMBEDDED:
+    REDIS_URL = embedded.url(VAR_DIR / "redis")
+elif not REDIS_URL:
+    password = quote(env.secret("REDIS_PASSWORD"), safe="")
+    port = env.integer("REDIS_PORT", 6379, at_least=1, at_most=65535)
+    database = env.integer("REDIS_DB", 0, at_most=1023)
+    REDIS_URL = f"redis://{f':{password}@' if password else ''}{REDIS_HOST}:{port}/{database}"
+
+# ---- accounts
+JWT_SECRET = env.secret("JWT_SECRET") or ("" if IS_PRODUCTION else development_secret(VAR_DIR))
+JWT_EXPIRES_IN = env.seconds("JWT_EXPIRES_IN", "7d")
+REFRESH_EXPIRES_IN = env.seconds("REFRESH_EXPIRES_IN", "30d")
+
+# ---- pictures
+STORAGE_TYPE = env.choice("STORAGE_TYPE", "local", ("local", "aws", "aliyun"))
+MEDIA_DIR = VAR_DIR / "media"
+MAX_FILE_SIZE = env.size("MAX_FILE_SIZE", "10MB")
+MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")
+CLEANUP_GRACE = env.seconds("CLEANUP_GRACE", "24h")
+
+# ---- Django
+SECRET_KEY = JWT_SECRET or "only so that Django starts far enough for the checks to refuse"
+DATABASES: dict = {}
+ALLOWED_HOSTS = ["*"]  # no answer is built from the Host header
+ROOT_URLCONF = "nanobanana.urls"
+ASGI_APPLICATION = "nanobanana.asgi.application"
+APPEND_SLASH = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",  # simplejwt imports the models of both; no table is ever made
+    "django.contrib.auth",
+    "rest_framework",
+    "channels",
+    "nanobanana",
+    "accounts",
+    "chats",
+    "media_store",
+    "realtime",
+]
