@@ -1,0 +1,142 @@
+"""Everything a caller can do wrong or the server can lack, as one tree; status and code stand on each class.
+
+    APIError
+    ├── BadRequest 400 invalid_request        ├── Conflict 409 conflict
+    │   ├── ValidationFailed validation_failed│   ├── EmailTaken email_taken
+    │   └── MalformedBody malformed_body      │   └── ImageInUse image_in_use
+    ├── Unauthorized 401 unauthorized         ├── PayloadTooLarge 413 payload_too_large
+    │   ├── TokenInvalid token_invalid        ├── UnsupportedMedia 415 unsupported_media_type
+    │   └── CredentialsWrong wrong_credentials├── UnreadablePicture 422 unreadable_picture
+    ├── Forbidden 403 forbidden               ├── IdempotencyMismatch 422 idempotency_mismatch
+    ├── NotFound 404 not_found                ├── ServiceUnavailable 503 service_unavailable
+    └── MethodNotAllowed 405 …                └── StorageFull 507 storage_full
+
+`exception_handler.py` turns them into HTTP answers, `realtime/consumers.py` into frames and close codes.
+"""
+
+
+class APIError(Exception):
+    """An error with an answer: `{error, message, details?, requestId}`."""
+
+    status = 500
+    code = "internal_error"
+    message = "Something went wrong on our side."
+    retry_after: int | None = None  # seconds
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: dict[str, list[str]] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        self.message = message or self.message
+        self.details = details
+        self.retry_after = retry_after or self.retry_after
+        super().__init__(self.message)
+
+
+class BadRequest(APIError):
+    status = 400
+    code = "invalid_request"
+    message = "The request cannot be understood."
+
+
+class ValidationFailed(BadRequest):
+    code = "validation_failed"
+    message = "Some fields are not valid."
+
+
+class MalformedBody(BadRequest):
+    code = "malformed_body"
+    message = "The body is not what its content type says."
+
+
+class Unauthorized(APIError):
+    status = 401
+    code = "unauthorized"
+    message = "Sign in first: this call needs a Bearer token."
+
+
+class TokenInvalid(Unauthorized):
+    code = "token_invalid"
+    message = "The token is not valid or has expired."
+
+
+class CredentialsWrong(Unauthorized):
+    code = "wrong_credentials"
+    message = "The e-mail address or the password is wrong."
+
+
+class Forbidden(APIError):
+    status = 403
+    code = "forbidden"
+    message = "This is not allowed."
+
+
+class NotFound(APIError):
+    """Absent, or somebody else's: the two look the same."""
+
+    status = 404
+    code = "not_found"
+    message = "Not found."
+
+
+class MethodNotAllowed(APIError):
+    status = 405
+    code = "method_not_allowed"
+    message = "This address does not take that method."
+
+
+class Conflict(APIError):
+    status = 409
+    code = "conflict"
+    message = "The object changed meanwhile; read it again."
+
+
+class EmailTaken(Conflict):
+    code = "email_taken"
+    message = "An account with this e-mail address exists."
+
+
+class ImageInUse(Conflict):
+    code = "image_in_use"
+    message = "A message still shows this picture."
+
+
+class PayloadTooLarge(APIError):
+    status = 413
+    code = "payload_too_large"
+    message = "The body is too large."
+
+
+class UnsupportedMedia(APIError):
+    status = 415
+    code = "unsupported_media_type"
+    message = "This type of content is not accepted."
+
+
+class UnreadablePicture(APIError):
+    status = 422
+    code = "unreadable_picture"
+    message = "The picture is damaged and cannot be read."
+
+
+class IdempotencyMismatch(APIError):
+    status = 422
+    code = "idempotency_mismatch"
+    message = "This Idempotency-Key was used with another request."
+
+
+class ServiceUnavailable(APIError):
+    status = 503
+    code = "service_unavailable"
+    message = "A service this call needs is down; try again shortly."
+    retry_after = 2
+
+
+class StorageFull(APIError):
+    status = 507
+    code = "storage_full"
+    message = "There is no room left; nothing was changed."
+    retry_after = 60
