@@ -1,0 +1,63 @@
+"""The connection to Redis: one client for each event loop, with time limits a request can live with."""
+
+import asyncio
+from weakref import WeakKeyDictionary
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError, TimeoutError
+
+CONNECTIONS = 64  # of one process; a request that finds none free waits for one
+SECONDS_TO_CONNECT = 2
+SECONDS_TO_ANSWER = 2.5  # one call, with its retries
+RETRIES = 2
+
+_url = ""
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Redis] = WeakKeyDictionary()
+
+
+def configure(url: str) -> None:
+    """Say which Redis to use: `redis://`, `rediss://` or `unix://`."""
+    global _url
+    _url = url
+    _clients.clear()
+
+
+def get_client() -> Redis:
+    """The client of the running event loop."""
+    loop = asyncio.get_running_loop()
+    client = _clients.get(loop)
+    if client is None:
+        client = _clients[loop] = connect(_url)
+    return client
+
+
+def connect(url: str) -> Redis:
+    """Make a client. It has no timeout of its own on the socket: `scripts.py` bounds each call as a whole,
+    which is cheaper and counts the retries in; a client that subscribes waits as long as it takes.
+
+    Retries are safe for reads and for the commit script, which knows an operation it has done; nothing else
+    that writes may rely on them. Bytes that are no UTF-8 survive as surrogates (see `BinaryField`).
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=SECONDS_TO_ANSWER,
+        protocol=2,
+        decode_responses=True,
+        encoding_errors="surrogateescape",
+        socket_timeout=None,
+        socket_connect_timeout=SECONDS_TO_CONNECT,
+        health_check_interval=0,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), RETRIES),
+        retry_on_error=[ConnectionError, TimeoutError],
+    )
+    return Redis.from_pool(pool)
+
+
+async def close_client() -> None:
+    """Close the client of the running event loop."""
+    client = _clients.pop(asyncio.get_running_loop(), None)
+    if client is not None:
+        await client.aclose()

@@ -1,0 +1,244 @@
+"""Managers: how objects are stored and found. They hold no rule of any application.
+
+Reads are coroutines with Django's `a…` names; writes add steps to a unit of work.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from nanobanana.redisdb import scripts
+from nanobanana.redisdb.client import get_client
+from nanobanana.redisdb.exceptions import DoesNotExist, FieldError
+from nanobanana.redisdb.fields import CounterField, ReferenceField, ReferenceListField
+from nanobanana.redisdb.indexes import Index
+from nanobanana.redisdb.keys import owner_key, split_owner_key
+from nanobanana.redisdb.models import Model
+from nanobanana.redisdb.unit_of_work import UnitOfWork
+
+M = TypeVar("M", bound=Model)
+Related = dict[str, list[str]]  # key → hash as pairs, of the objects that the ones read refer to
+SCAN_COUNT = 500
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which part of an index to read: from an offset, or behind an entry (its score and id)."""
+
+    limit: int
+    offset: int = 0
+    descending: bool = False
+    behind: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Page(Generic[M]):
+    """A part of an index. `first` is the rank of its first object; `total` counts the whole index."""
+
+    objects: list[M]
+    total: int
+    first: int
+    related: Related = field(default_factory=dict)
+    vanished: int = 0  # entries of the index without an object, which a check should look into
+
+    @property
+    def has_more(self) -> bool:
+        return self.first + len(self.objects) + self.vanished < self.total
+
+
+class Manager(Generic[M]):
+    """The default manager: `objects = Manager()` in the body of a model."""
+
+    model: type[M]
+
+    def __set_name__(self, owner: type[M], name: str) -> None:
+        self.model = owner
+
+    # ---- reading
+    async def aget(self, owner_id: str, id: str) -> M:
+        """Read one object; DoesNotExist when it is absent."""
+        instance, _ = await self.aget_with_related(owner_id, id)
+        return instance
+
+    async def aget_with_related(
+        self, owner_id: str, id: str, *, related: Sequence[str] = ()
+    ) -> tuple[M, Related]:
+        """Read one object and those its fields `related` refer to, in one round trip."""
+        page = await self.aget_many(owner_id, [id], related=related)
+        if not page.objects:
+            raise DoesNotExist(f"{self.model.kind} {id}")
+        return page.objects[0], page.related
+
+    async def aget_many(self, owner_id: str, ids: Sequence[str], *, related: Sequence[str] = ()) -> Page[M]:
+        """Read the objects of these ids that exist, in their order, in one round trip."""
+        for identifier in ids:
+            self.model.handle(owner_id, identifier)
+        keys = [owner_key(owner_id, self.model.kind)]
+        return await self._fetch(owner_id, keys, ["ids", "", "", "", ""], related, ids)
+
+    async def apage(
+        self,
+        owner_id: str,
+        index: str,
+        window: Window,
+        *,
+        required: Model | None = None,
+        related: Sequence[str] = (),
+    ) -> Page[M]:
+        """Read a window of an index, in one round trip; DoesNotExist when `required` does not exist."""
+        keys = [owner_key(owner_id, index)] + ([required.key] if required else [])
+        order = "desc" if window.descending else "asc"
+        score, identifier = window.behind or ("", "")
+        arguments = [order, window.offset, window.limit, score, identifier]
+        return await self._fetch(owner_id, keys, arguments, related, ())
+
+    async def _fetch(
+        self, owner_id: str, keys: list[str], window: list, related: Sequence[str], ids: Sequence[str]
+    ) -> Page[M]:
+        prefix = self.model.key_prefix(owner_id)
+        relations = [part for name in related for part in (name, self._related_prefix(owner_id, name))]
+        missing, *answer = await scripts.fetch(keys, [prefix, *window, len(related), *relations, *ids])
+        if missing:
+            raise DoesNotExist(keys[missing])
+        total, first, rows, related_rows = answer
+        objects = [
+            self.model.from_hash(owner_id, identifier, pairs)
+            for identifier, pairs in zip(rows[::2], rows[1::2], strict=True)
+            if pairs
+        ]
+        found = {
+            key: pairs for key, pairs in zip(related_rows[::2], related_rows[1::2], strict=True) if pairs
+        }
+        return Page(objects, total, first, found, vanished=len(rows) // 2 - len(objects))
+
+    def _related_prefix(self, owner_id: str, name: str) -> str:
+        reference = self.model.fields[name]
+        assert isinstance(reference, ReferenceField | ReferenceListField), name
+        return owner_key(owner_id, reference.to, "")
+
+    async def ids(self, owner_id: str, index: str, *, first: int, limit: int) -> list[str]:
+        """The ids of a part of an index, lowest score first."""
+        return await get_client().zrange(owner_key(owner_id, index), first, first + limit - 1)
+
+    async def ids_up_to(self, owner_id: str, index: str, *, score: int, limit: int) -> list[str]:
+        """The ids whose score is at most `score`, lowest first."""
+        return await get_client().zrangebyscore(owner_key(owner_id, index), "-inf", score, start=0, num=limit)
+
+    async def aiterate(self) -> AsyncIterator[M]:
+        """Every object of every owner, in no order, for commands: SCAN, never a blocking KEYS.
+
+        An object that comes or goes meanwhile may be left out; one that stays is given at least once.
+        """
+        pattern = self.model.key_prefix("*") + "*"
+        client = get_client()
+        async for key in client.scan_iter(match=pattern, count=SCAN_COUNT, _type="HASH"):
+            owner_id, rest = split_owner_key(key)
+            pairs = [part for pair in (await client.hgetall(key)).items() for part in pair]
+            if pairs:
+                yield self.model.from_hash(owner_id, rest.rpartition(":")[2], pairs)
+
+    # ---- writing
+    def create(self, work: UnitOfWork, instance: M) -> None:
+        """Store a new object with its index entries; the instance is complete afterwards."""
+        for name, declared in self.model.fields.items():
+            instance.__dict__.setdefault(name, declared.initial())
+        stored, _ = self._split(instance.__dict__)
+        work.expect_absent(instance.key)
+        work.write("set", instance.key, *stored)
+        for index in self.model.indexes:
+            score = index.score_of(getattr(instance, index.score))
+            work.write("index", index.key_of(instance), score, instance.id)
+        for counter in self._zero_counters():
+            work.count(instance.key, counter.name, 0, **self._counting(instance, counter))
+        work.refresh(instance)
+
+    def update(self, work: UnitOfWork, instance: M, **changes: Any) -> None:
+        """Write these fields and the index entries they move; other fields keep what others wrote.
+
+        A field that places the object in an index can only change on an instance that was read, and only if
+        it still has the value that was read.
+        """
+        stored, absent = self._split(changes)
+        work.expect_exists(instance)
+        if stored:
+            work.write("set", instance.key, *stored)
+        if absent:
+            work.write("unset", instance.key, *absent)
+        for index in self.model.indexes:
+            self._move(work, index, instance, changes)
+        work.refresh(instance)
+
+    def update_if_different(self, work: UnitOfWork, instance: M, changes: dict[str, Any]) -> None:
+        """The same, but if every one of these fields has its value already, the unit of work does nothing."""
+        stored, absent = self._split(changes)
+        work.expect_difference(instance.key, stored, absent)
+        self.update(work, instance, **changes)
+
+    def add(self, work: UnitOfWork, instance: M, **differences: int) -> None:
+        """Change counters by a difference; never below zero."""
+        work.expect_exists(instance)
+        for name, by in differences.items():
+            counter = self.model.fields[name]
+            assert isinstance(counter, CounterField), name
+            work.count(instance.key, name, by, **self._counting(instance, counter))
+        work.refresh(instance)
+
+    def delete(self, work: UnitOfWork, instance: M) -> None:
+        """Remove the object, which must have been read, and its index entries."""
+        work.expect_exists(instance)
+        work.write("delete", instance.key)
+        for index in self.model.indexes:
+            for name in index.scope:
+                work.expect_equal(instance, name)
+            work.write("unindex", index.key_of(instance), instance.id)
+        for counter in self._zero_counters():
+            work.write("unindex", owner_key(instance.owner_id, str(counter.zero_index)), instance.id)
+
+    def _move(self, work: UnitOfWork, index: Index, instance: M, changes: dict[str, Any]) -> None:
+        moved = [name for name in index.scope if name in changes]
+        if not moved and index.score not in changes:
+            return
+        if moved:
+            for name in index.scope:
+                work.expect_equal(instance, name)
+            work.write("unindex", index.key_of(instance), instance.id)
+        after = {**instance.__dict__, **changes}
+        key = index.key(instance.owner_id, **{name: after[name] for name in index.scope})
+        work.write("index", key, index.score_of(after[index.score]), instance.id)
+
+    def _split(self, values: dict[str, Any]) -> tuple[list[str | bytes], list[str]]:
+        """Values as what to set, `[field, value, …]`, and what to remove."""
+        stored: list[str | bytes] = []
+        absent: list[str] = []
+        for name, value in values.items():
+            if name in {"owner_id", "id"}:
+                continue
+            if name not in self.model.fields:
+                raise FieldError(f"{self.model.__name__} has no field {name}.")
+            written = self.model.fields[name].write(value)
+            if written is None:
+                absent.append(name)
+            else:
+                stored += (name, written)
+        return stored, absent
+
+    def _zero_counters(self) -> Iterable[CounterField]:
+        return (
+            declared
+            for declared in self.model.fields.values()
+            if isinstance(declared, CounterField) and declared.zero_index
+        )
+
+    def _counting(self, instance: M, counter: CounterField) -> dict[str, Any]:
+        zero_index = owner_key(instance.owner_id, counter.zero_index) if counter.zero_index else None
+        return {"zero_index": zero_index, "member": instance.id}
+
+
+def from_related(model: type[M], owner_id: str, ids: Iterable[str], related: Related) -> list[M]:
+    """The objects of these ids among the related ones, in the order of the ids; the absent are left out."""
+    prefix = model.key_prefix(owner_id)
+    return [
+        model.from_hash(owner_id, identifier, related[prefix + identifier])
+        for identifier in ids
+        if prefix + identifier in related
+    ]

@@ -1,0 +1,169 @@
+"""A unit of work: what one request changes of one owner, committed by one script, whole or not at all."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from nanobanana.redisdb import scripts
+from nanobanana.redisdb.event_log import BYTES_CARRIED, EVENTS_KEPT, SECONDS_KEPT, Cursor, Event
+from nanobanana.redisdb.exceptions import CommitRefused, OperationMismatch
+from nanobanana.redisdb.fields import milliseconds, now
+from nanobanana.redisdb.keys import doorbell_channel, events_key, log_key, operation_key, split_owner_key
+from nanobanana.redisdb.models import Model
+from nanobanana.redisdb.scripts import Argument
+
+OWN_OPERATION_KEPT = 60_000  # milliseconds: as long as a retry of the Redis client can take
+CLIENT_OPERATION_KEPT = 86_400_000
+FIXED_KEYS = 3  # operation, log and events come before the keys of the steps
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A client's name for a request it may repeat, and the fingerprint of that request."""
+
+    id: str
+    fingerprint: str
+
+
+class UnitOfWork:
+    """Collects expectations, writes and events; `commit` sends them as one script.
+
+    Expectations are checked before anything is written, in the order they were given, and each brings the
+    error to raise when it does not hold.
+    """
+
+    def __init__(self, owner_id: str, operation: Operation | None = None) -> None:
+        self.owner_id = owner_id
+        self.operation = operation
+        self.cursor: Cursor | None = None  # of the newest event, once committed
+        self.changed = False  # whether the commit wrote anything
+        self._keys: dict[str, int] = {}
+        self._expectations: list[list[Argument]] = []
+        self._writes: list[list[Argument]] = []
+        self._events: list[list[Argument]] = []
+        self._errors: list[Exception] = []
+        self._subjects: dict[str, Model] = {}
+
+    # ---- expectations
+    def expect_exists(self, instance: Model, error: Exception | None = None) -> None:
+        self._expect("exists", instance.key, [], error or CommitRefused(f"{instance!r} does not exist"))
+
+    def expect_absent(self, key: str, error: Exception | None = None) -> None:
+        self._expect("absent", key, [], error or CommitRefused(f"{key} exists"))
+
+    def expect_equal(self, instance: Model, field: str, error: Exception | None = None) -> None:
+        """The stored field still has the value this instance has."""
+        value = instance.fields[field].write(getattr(instance, field))
+        self._expect("equal", instance.key, [field, value or ""], error or CommitRefused(f"{field} changed"))
+
+    def expect_difference(self, key: str, stored: Sequence[Argument], absent: Sequence[str]) -> None:
+        """Unless the hash differs from `[field, value, …]` and the absent fields, nothing is written or said."""
+        self._expect("differs", key, [len(stored) // 2, *stored, *absent], CommitRefused("nothing differs"))
+
+    # ---- writes
+    def write(self, step: str, key: str, *arguments: Argument) -> None:
+        """Add a write step of `scripts/commit.lua`."""
+        self._writes.append([step, self._index_of(key), len(arguments), *arguments])
+
+    def rename(self, key: str, new_key: str) -> None:
+        self.write("rename", key, self._index_of(new_key))
+
+    def count(self, key: str, field: str, by: int, *, zero_index: str | None, member: str) -> None:
+        position = self._index_of(zero_index) if zero_index else 0
+        self.write("count", key, field, by, position, member)
+
+    @contextmanager
+    def when(self, instance: Model, field: str, value: object) -> Iterator[None]:
+        """The writes inside happen only if the stored field has this value at the time of the commit."""
+        stored = instance.fields[field].write(value) or ""
+        condition: list[Argument] = ["when", self._index_of(instance.key), 3, field, stored, 0]
+        self._writes.append(condition)
+        before = len(self._writes)
+        yield
+        condition[-1] = len(self._writes) - before
+
+    # ---- what others hear, and what the caller learns
+    def emit(self, event: Event, *subjects: Model) -> None:
+        """Tell the owner's devices; the event carries the subjects as they stand after the change."""
+        positions = [self._index_of(subject.key) for subject in subjects]
+        body = [
+            event.type,
+            event.audience,
+            json.dumps(event.ids, separators=(",", ":")),
+            len(positions),
+            *positions,
+        ]
+        self._events.append(["event", 0, len(body), *body])
+
+    def refresh(self, instance: Model) -> None:
+        """After the commit, have this instance hold what is stored then."""
+        self._subjects[instance.key] = instance
+
+    # ---- commit
+    async def commit(self) -> None:
+        """Send everything as one script; raise the error of the first expectation that does not hold."""
+        result = await scripts.commit(self._all_keys(), self._arguments())
+        if result[0] == "mismatch":
+            raise OperationMismatch(self.operation.id if self.operation else "")
+        if result[0] == "refused":
+            raise self._error_of(int(result[1]))
+        self.changed = result[0] == "done"
+        self.cursor = Cursor(result[1], int(result[2]))
+        self._load_subjects(result[3])
+
+    def _load_subjects(self, objects: list) -> None:
+        # By position, not by key: a repeated request planned new ids, and is answered with the first one's.
+        for subject, key, pairs in zip(self._subjects.values(), objects[::2], objects[1::2], strict=True):
+            subject.id = split_owner_key(key)[1].rpartition(":")[2]
+            subject.load(pairs)
+
+    def _error_of(self, ordinal: int) -> Exception:
+        if ordinal <= len(self._errors):
+            return self._errors[ordinal - 1]
+        return CommitRefused("a counter would fall below zero")
+
+    def _expect(self, step: str, key: str, arguments: Sequence[Argument], error: Exception) -> None:
+        expectation = [step, self._index_of(key), len(arguments), *arguments]
+        if expectation not in self._expectations:  # the first one's error says it best
+            self._expectations.append(expectation)
+            self._errors.append(error)
+
+    def _index_of(self, key: str) -> int:
+        return self._keys.setdefault(key, FIXED_KEYS + len(self._keys) + 1)
+
+    def _all_keys(self) -> list[str]:
+        operation_id = f"client:{self.operation.id}" if self.operation else secrets.token_hex(8)
+        fixed = [
+            operation_key(self.owner_id, operation_id),
+            log_key(self.owner_id),
+            events_key(self.owner_id),
+        ]
+        return [*fixed, *self._keys]
+
+    def _arguments(self) -> list[Argument]:
+        arguments: list[Argument] = [
+            CLIENT_OPERATION_KEPT if self.operation else OWN_OPERATION_KEPT,
+            self.operation.fingerprint if self.operation else "",
+            milliseconds(now()),
+            secrets.token_hex(4),
+            EVENTS_KEPT,
+            SECONDS_KEPT * 1000,
+            doorbell_channel(self.owner_id),
+            BYTES_CARRIED,
+        ]
+        for step in [*self._expectations, *self._writes, *self._snapshots(), *self._events]:
+            arguments += step
+        return arguments
+
+    def _snapshots(self) -> list[list[Argument]]:
+        return [["snapshot", self._index_of(key), 0] for key in self._subjects]
+
+
+@asynccontextmanager
+async def unit_of_work(owner_id: str, operation: Operation | None = None) -> AsyncIterator[UnitOfWork]:
+    """`async with unit_of_work(user.id) as work:` commits at the end of the block, unless it raised."""
+    work = UnitOfWork(owner_id, operation)
+    yield work
+    await work.commit()
