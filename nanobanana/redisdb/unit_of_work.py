@@ -59,7 +59,7 @@ class UnitOfWork:
         self._expect("equal", instance.key, [field, value or ""], error or CommitRefused(f"{field} changed"))
 
     def expect_difference(self, key: str, stored: Sequence[Argument], absent: Sequence[str]) -> None:
-        """Unless the hash differs from `[field, value, …]` and the absent fields, nothing is written or said."""
+        """Unless the hash differs from `[field, value, …]` or has an absent field, nothing is written or said."""
         self._expect("differs", key, [len(stored) // 2, *stored, *absent], CommitRefused("nothing differs"))
 
     # ---- writes
@@ -88,13 +88,8 @@ class UnitOfWork:
     def emit(self, event: Event, *subjects: Model) -> None:
         """Tell the owner's devices; the event carries the subjects as they stand after the change."""
         positions = [self._index_of(subject.key) for subject in subjects]
-        body = [
-            event.type,
-            event.audience,
-            json.dumps(event.ids, separators=(",", ":")),
-            len(positions),
-            *positions,
-        ]
+        ids = json.dumps(event.ids, separators=(",", ":"))
+        body: list[Argument] = [event.type, event.audience, ids, len(positions), *positions]
         self._events.append(["event", 0, len(body), *body])
 
     def refresh(self, instance: Model) -> None:
