@@ -55,10 +55,12 @@ class Manager(Generic[M]):
         self.model = owner
 
     # ---- reading
-    async def aget(self, owner_id: str, id: str) -> M:
-        """Read one object; DoesNotExist when it is absent."""
-        instance, _ = await self.aget_with_related(owner_id, id)
-        return instance
+    async def aget(self, owner_id: str, id: str, *, required: Model | str | None = None) -> M:
+        """Read one object; DoesNotExist when it, or what is `required`, is absent."""
+        page = await self.aget_many(owner_id, [id], required=required)
+        if not page.objects:
+            raise DoesNotExist(f"{self.model.kind} {id}")
+        return page.objects[0]
 
     async def aget_with_related(
         self, owner_id: str, id: str, *, related: Sequence[str] = ()
@@ -69,11 +71,18 @@ class Manager(Generic[M]):
             raise DoesNotExist(f"{self.model.kind} {id}")
         return page.objects[0], page.related
 
-    async def aget_many(self, owner_id: str, ids: Sequence[str], *, related: Sequence[str] = ()) -> Page[M]:
+    async def aget_many(
+        self,
+        owner_id: str,
+        ids: Sequence[str],
+        *,
+        required: Model | str | None = None,
+        related: Sequence[str] = (),
+    ) -> Page[M]:
         """Read the objects of these ids that exist, in their order, in one round trip."""
         for identifier in ids:
             self.model.handle(owner_id, identifier)
-        keys = [owner_key(owner_id, self.model.kind)]
+        keys = [owner_key(owner_id, self.model.kind), *_key_of(required)]
         return await self._fetch(owner_id, keys, ["ids", "", "", "", ""], related, ids)
 
     async def apage(
@@ -82,11 +91,11 @@ class Manager(Generic[M]):
         index: str,
         window: Window,
         *,
-        required: Model | None = None,
+        required: Model | str | None = None,
         related: Sequence[str] = (),
     ) -> Page[M]:
         """Read a window of an index, in one round trip; DoesNotExist when `required` does not exist."""
-        keys = [owner_key(owner_id, index)] + ([required.key] if required else [])
+        keys = [owner_key(owner_id, index), *_key_of(required)]
         order = "desc" if window.descending else "asc"
         score, identifier = window.behind or ("", "")
         arguments = [order, window.offset, window.limit, score, identifier]
@@ -235,6 +244,12 @@ class Manager(Generic[M]):
     def _counting(self, instance: M, counter: CounterField) -> dict[str, Any]:
         zero_index = owner_key(instance.owner_id, counter.zero_index) if counter.zero_index else None
         return {"zero_index": zero_index, "member": instance.id}
+
+
+def _key_of(required: Model | str | None) -> list[str]:
+    if required is None:
+        return []
+    return [required if isinstance(required, str) else required.key]
 
 
 def from_related(model: type[M], owner_id: str, ids: Iterable[str], related: Related) -> list[M]:

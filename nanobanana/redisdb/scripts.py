@@ -34,3 +34,4 @@ _directory = Path(__file__).parent / "scripts"
 commit = Script(_directory / "commit.lua")
 fetch = Script(_directory / "fetch.lua")
 read_log = Script(_directory / "read_log.lua")
+replace_value = Script(_directory / "replace_value.lua")

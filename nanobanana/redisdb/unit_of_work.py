@@ -47,8 +47,10 @@ class UnitOfWork:
         self._subjects: dict[str, Model] = {}
 
     # ---- expectations
-    def expect_exists(self, instance: Model, error: Exception | None = None) -> None:
-        self._expect("exists", instance.key, [], error or CommitRefused(f"{instance!r} does not exist"))
+    def expect_exists(self, target: Model | str, error: Exception | None = None) -> None:
+        """The object, or what stands under the key, exists."""
+        key = target if isinstance(target, str) else target.key
+        self._expect("exists", key, [], error or CommitRefused(f"{key} does not exist"))
 
     def expect_absent(self, key: str, error: Exception | None = None) -> None:
         self._expect("absent", key, [], error or CommitRefused(f"{key} exists"))

@@ -1,0 +1,39 @@
+"""Users and their devices."""
+
+from accounts.managers import DeviceManager, UserManager
+from nanobanana.redisdb.event_log import Cursor
+from nanobanana.redisdb.fields import BooleanField, DateTimeField, Nullable, ReferenceField, TextField, now
+from nanobanana.redisdb.indexes import Index
+from nanobanana.redisdb.models import Model
+
+
+class User(Model):
+    """A person; the id is also the owner's id of everything the person has."""
+
+    kind = "user"
+    email = TextField()
+    username = TextField()
+    avatar = Nullable(TextField())
+    password = TextField()
+    is_active = BooleanField(default=True)
+    created_at = DateTimeField(default=now)
+    updated_at = DateTimeField(default=now)
+    last_login_at = Nullable(DateTimeField())
+
+    objects = UserManager()
+
+    cursor: Cursor | None = None  # where the log stands after the latest change made with this instance
+
+
+class Device(Model):
+    """One sign-in: every token names its device, and dies with it."""
+
+    kind = "device"
+    user_id = ReferenceField(to="user")
+    name = TextField(default="")
+    ip = TextField(default="")
+    created_at = DateTimeField(default=now)
+    last_seen_at = DateTimeField(default=now)
+
+    indexes = (Index("devices", score="created_at"),)
+    objects = DeviceManager()

@@ -1,0 +1,58 @@
+"""What accounts accept, and how a user is answered."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.models import User
+from nanobanana.serializers import TextField, timestamp
+
+
+class EmailField(serializers.EmailField):
+    """An address, and only text: no number is taken for one."""
+
+    def __init__(self) -> None:
+        super().__init__(max_length=254)
+
+
+class RegisterSerializer(serializers.Serializer):
+    email = EmailField()
+    username = TextField(min_length=3, max_length=30, trim_whitespace=True)
+    password = TextField(min_length=8, max_length=128)
+
+
+class LogInSerializer(serializers.Serializer):
+    email = EmailField()
+    password = TextField(max_length=128)
+
+
+class ProfileSerializer(serializers.Serializer):
+    username = TextField(min_length=3, max_length=30, trim_whitespace=True, required=False)
+    avatar = serializers.URLField(max_length=2048, allow_null=True, required=False)
+
+
+class PasswordSerializer(serializers.Serializer):
+    currentPassword = TextField(max_length=128)  # noqa: N815
+    newPassword = TextField(min_length=8, max_length=128)  # noqa: N815
+
+
+class RefreshSerializer(serializers.Serializer):
+    refreshToken = TextField(required=False, max_length=4096)  # noqa: N815
+
+
+class DeleteAccountSerializer(serializers.Serializer):
+    password = TextField(max_length=128)
+
+
+def render_user(user: User) -> dict[str, Any]:
+    """The seed's User; never the password."""
+    return {
+        "id": user.id,
+        "email": user.email,
+        "username": user.username,
+        "avatar": user.avatar,
+        "createdAt": timestamp(user.created_at),
+        "updatedAt": timestamp(user.updated_at),
+        "lastLoginAt": timestamp(user.last_login_at),
+        "isActive": user.is_active,
+    }

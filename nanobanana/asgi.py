@@ -1,0 +1,129 @@
+"""The ASGI application: HTTP, WebSocket and the life of the process, on one port."""
+
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
+from io import BytesIO
+from typing import IO, Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nanobanana.settings")
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.core.exceptions import RequestAborted  # noqa: E402
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest  # noqa: E402
+from django.http.response import HttpResponseBase  # noqa: E402
+
+import realtime.hub  # noqa: E402
+from nanobanana.errors import BadRequest, PayloadTooLarge  # noqa: E402
+from nanobanana.exception_handler import to_response  # noqa: E402
+from nanobanana.redisdb.client import close_client  # noqa: E402
+from realtime.routing import application as websocket_application  # noqa: E402
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+JSON_BODY = 1024 * 1024
+IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
+MULTIPART_OVERHEAD = 64 * 1024
+
+
+class HTTPHandler(ASGIHandler):
+    """Django's handler without what a project without SQL does not need.
+
+    The stock one makes a thread for each request, for database connections and caches to close in; that costs
+    more than the rest of the request.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            body, is_complete = await read_body(receive, limit_of(scope))
+        except RequestAborted:
+            return
+        with body:
+            response = await self.respond(scope, body, is_complete)
+            try:
+                await self.send_response(response, send)
+            finally:
+                for close in response._resource_closers:
+                    close()
+
+    async def respond(self, scope: Scope, body: IO[bytes], is_complete: bool) -> HttpResponseBase:
+        try:
+            request = ASGIRequest(scope, body)
+        except UnicodeDecodeError:
+            request = ASGIRequest({**scope, "query_string": b""}, body)
+            request.refusal = BadRequest("The address is not UTF-8.")
+        if not is_complete:
+            request.refusal = PayloadTooLarge()
+        try:
+            response = await self._middleware_chain(request)
+        except Exception as error:
+            response = to_response(error, request)
+        response._resource_closers.append(request.close)
+        return response
+
+
+def limit_of(scope: Scope) -> int:
+    """How many bytes the body of this request may have."""
+    content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    if content_type.startswith(b"multipart/"):
+        return settings.MAX_FILE_SIZE * settings.MAX_FILES_AT_ONCE + MULTIPART_OVERHEAD
+    return JSON_BODY
+
+
+async def read_body(receive: Receive, limit: int) -> tuple[IO[bytes], bool]:
+    """The body as a file at its start, and whether it is whole: one over the limit is not read to its end."""
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        content = message.get("body", b"")
+        return BytesIO(content), len(content) <= limit
+    body = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  # the caller closes it
+    is_complete = await _spool(message, receive, body, limit)
+    body.seek(0)
+    return body, is_complete
+
+
+async def _spool(message: dict[str, Any], receive: Receive, body: IO[bytes], limit: int) -> bool:
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            body.close()
+            raise RequestAborted
+        size += len(message.get("body", b""))
+        if size > limit:
+            return False
+        body.write(message.get("body", b""))
+        if not message.get("more_body"):
+            return True
+        message = await receive()
+
+
+async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    """Start and stop what lives as long as the process."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await realtime.hub.start()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await realtime.hub.stop()
+            await close_client()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+class Application:
+    """Hands each connection to the handler of its protocol."""
+
+    def __init__(self) -> None:
+        self.handlers = {"http": HTTPHandler(), "websocket": websocket_application, "lifespan": lifespan}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.handlers[scope["type"]](scope, receive, send)
+
+
+application = Application()

@@ -1,0 +1,69 @@
+"""What the apps' serializers share: validation without per-request set-up, strict text, times as JSON."""
+
+from datetime import datetime
+from functools import cache
+from typing import Any, NoReturn
+
+from rest_framework import serializers
+
+from nanobanana.redisdb.ids import is_id
+
+
+def validate(serializer_class: type[serializers.Serializer], data: Any) -> dict[str, Any]:
+    """The validated fields of `data`; unknown ones are left out. Raises DRF's ValidationError.
+
+    DRF copies every declared field for each instance; validation itself keeps no state, so one instance of
+    each class serves all requests.
+    """
+    return dict(_shared_instance(serializer_class).run_validation(data))
+
+
+@cache
+def _shared_instance(serializer_class: type[serializers.Serializer]) -> serializers.Serializer:
+    return serializer_class()
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    """ISO 8601, UTC, with milliseconds and `Z`."""
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z" if moment else None
+
+
+class TextField(serializers.CharField):
+    """Text, and only text: no number is taken for one. White space is kept unless asked otherwise."""
+
+    default_error_messages = {"invalid": "This must be text."}  # noqa: RUF012
+
+    def __init__(self, *, trim_whitespace: bool = False, **options: Any) -> None:
+        super().__init__(trim_whitespace=trim_whitespace, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class IdField(serializers.Field):
+    """The id of an object. What cannot be one is as absent as what never was: the service says so."""
+
+    default_error_messages = {"invalid": "This must be an id."}  # noqa: RUF012
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str) or not 0 < len(data) <= 64:
+            self._refuse()
+        return data
+
+    def _refuse(self) -> NoReturn:
+        self.fail("invalid")
+        raise AssertionError
+
+
+class IdListField(serializers.ListField):
+    """Ids in order, each once."""
+
+    child = IdField()
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        return list(dict.fromkeys(super().to_internal_value(data)))
+
+
+__all__ = ["IdField", "IdListField", "TextField", "is_id", "timestamp", "validate"]
