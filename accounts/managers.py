@@ -74,7 +74,10 @@ class UserManager(Manager["User"]):
 
     async def end_deletion(self, user_id: str) -> None:
         await get_client().unlink(
-            *[owner_key(user_id, *parts) for parts in (("log",), ("events",), ("devices",), ("user", user_id))]
+            *[
+                owner_key(user_id, *parts)
+                for parts in (("log",), ("events",), ("devices",), ("user", user_id))
+            ]
         )
         await get_client().hdel(global_key("deletions"), user_id)
 
@@ -90,13 +93,6 @@ class DeviceManager(Manager["Device"]):
 
     async def all_ids(self, user_id: str) -> list[str]:
         return await self.ids(user_id, "devices", first=0, limit=ALL_AT_ONCE)
-
-    def delete_ids(self, work: UnitOfWork, device_ids: list[str]) -> None:
-        """Remove devices by id; one that is gone already is no matter."""
-        for device_id in device_ids:
-            work.write("delete", self.model.key_prefix(work.owner_id) + device_id)
-        if device_ids:
-            work.write("unindex", owner_key(work.owner_id, "devices"), *device_ids)
 
     async def say_signed_out(self, user_id: str, word: str) -> None:
         """Tell every process which sockets to close: `<deviceId>`, `*`, see realtime/hub.py."""

@@ -2,7 +2,7 @@
 
 from accounts.managers import DeviceManager, UserManager
 from nanobanana.redisdb.event_log import Cursor
-from nanobanana.redisdb.fields import BooleanField, DateTimeField, Nullable, ReferenceField, TextField, now
+from nanobanana.redisdb.fields import BooleanField, DateTimeField, Nullable, TextField, now
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.models import Model
 
@@ -29,7 +29,6 @@ class Device(Model):
     """One sign-in: every token names its device, and dies with it."""
 
     kind = "device"
-    user_id = ReferenceField(to="user")
     name = TextField(default="")
     ip = TextField(default="")
     created_at = DateTimeField(default=now)

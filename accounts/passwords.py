@@ -23,7 +23,7 @@ async def hash_password(password: str) -> str:
 
 
 async def verify_password(password: str, encoded: str | None) -> bool:
-    """Whether the password is the hashed one; with no hash (no such account) it takes as long and is False."""
+    """Whether the password is the hashed one; without a hash (no such account) as slowly, False."""
     return await _pool.run(_verify, normalized(password), encoded)
 
 

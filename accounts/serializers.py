@@ -32,12 +32,12 @@ class ProfileSerializer(serializers.Serializer):
 
 
 class PasswordSerializer(serializers.Serializer):
-    currentPassword = TextField(max_length=128)  # noqa: N815
-    newPassword = TextField(min_length=8, max_length=128)  # noqa: N815
+    currentPassword = TextField(max_length=128)
+    newPassword = TextField(min_length=8, max_length=128)
 
 
 class RefreshSerializer(serializers.Serializer):
-    refreshToken = TextField(required=False, max_length=4096)  # noqa: N815
+    refreshToken = TextField(required=False, max_length=4096)
 
 
 class DeleteAccountSerializer(serializers.Serializer):

@@ -71,7 +71,11 @@ async def register(*, email: str, username: str, password: str, device_name: str
 async def log_in(*, email: str, password: str, device_name: str, ip: str) -> SignIn:
     """Sign a device in; a wrong password and an unknown address look and cost the same."""
     user = await _find(normalized_email(email))
-    if not await verify_password(password, user and user.password) or user is None or not user.is_active:
+    if (
+        not await verify_password(password, user.password if user else None)
+        or user is None
+        or not user.is_active
+    ):
         raise CredentialsWrong
     device = _new_device(user.id, device_name, ip)
     async with unit_of_work(user.id) as work:
@@ -84,7 +88,7 @@ async def log_in(*, email: str, password: str, device_name: str, ip: str) -> Sig
 
 
 async def authenticate(token: str) -> Visitor:
-    """The visitor an access token stands for, in one round trip; its device and its user must still be there."""
+    """The visitor of an access token, in one round trip; its device and user must still be there."""
     return await _visitor(tokens.read_access_token(token))
 
 
@@ -125,11 +129,13 @@ async def change_password(*, visitor: Visitor, current_password: str, new_passwo
     if not await verify_password(current_password, user.password):
         raise CredentialsWrong("The current password is wrong.")
     encoded = await hash_password(new_password)
-    others = [identifier for identifier in await Device.objects.all_ids(user.id) if identifier != visitor.device_id]
+    others = [
+        identifier for identifier in await Device.objects.all_ids(user.id) if identifier != visitor.device_id
+    ]
     async with changes_of(user) as work:
         work.expect_equal(user, "password")
         User.objects.update(work, user, password=encoded, updated_at=now())
-        Device.objects.delete_ids(work, others)
+        Device.objects.remove_ids(work, "devices", others)
         work.emit(UserUpdated(user_id=user.id), user)
     await Device.objects.say_signed_out(user.id, f"signed-out-except:{visitor.device_id}")
     return _sign_in(user, Device(user.id, visitor.device_id))
@@ -139,7 +145,7 @@ async def change_password(*, visitor: Visitor, current_password: str, new_passwo
 async def log_out(*, visitor: Visitor) -> None:
     """Sign this device out: its tokens and sockets end here."""
     async with changes_of(visitor.user) as work:
-        Device.objects.delete_ids(work, [visitor.device_id])
+        Device.objects.remove_ids(work, "devices", [visitor.device_id])
     await Device.objects.say_signed_out(visitor.user.id, f"signed-out:{visitor.device_id}")
 
 
@@ -157,7 +163,7 @@ async def finish_deletion(user_id: str, email: str) -> None:
     user = User(user_id, user_id)
     async with unit_of_work(user_id) as work:
         work.write("delete", user.key)
-        Device.objects.delete_ids(work, await Device.objects.all_ids(user_id))
+        Device.objects.remove_ids(work, "devices", await Device.objects.all_ids(user_id))
     await Device.objects.say_signed_out(user_id, "signed-out:*")
     await User.objects.release_email(email, user_id)
     await account_deleted.asend(sender=User, user_id=user_id)
@@ -208,7 +214,7 @@ async def _visitor(claims: tokens.Claims) -> Visitor:
 
 
 def _new_device(user_id: str, name: str, ip: str) -> Device:
-    return Device(user_id, new_id(), user_id=user_id, name=name, ip=ip)
+    return Device(user_id, new_id(), name=name, ip=ip)
 
 
 def _sign_in(user: User, device: Device) -> SignIn:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from rest_framework_simplejwt import tokens
@@ -72,16 +72,16 @@ def _read(claims_of: Callable[[str], Claims], token: str) -> Claims:
 
 @lru_cache(TOKENS_REMEMBERED)
 def _access_claims(token: str) -> Claims:
-    return _claims(AccessToken(token).payload)
+    return _claims(AccessToken(cast(Any, token)).payload)
 
 
 @lru_cache(TOKENS_REMEMBERED)
 def _refresh_claims(token: str) -> Claims:
-    return _claims(RefreshToken(token).payload)
+    return _claims(RefreshToken(cast(Any, token)).payload)
 
 
 def _claims(payload: dict[str, Any]) -> Claims:
-    user_id, device_id = payload.get("userId"), payload.get("deviceId")
+    user_id, device_id = payload.get("userId", ""), payload.get("deviceId", "")
     if not is_id(user_id) or not is_id(device_id):
         raise ValueError("The token names no user or no device.")
     return Claims(user_id, device_id, payload["exp"])

@@ -27,7 +27,9 @@ class SignInViewSet(ViewSet):
     async def register(self) -> HttpResponse:
         fields = self.body(RegisterSerializer)
         sign_in = await services.register(**fields, **device_of(self.request))
-        return self.answer({"message": "Account created.", "user": render_user(sign_in.user), **tokens_of(sign_in)}, 201)
+        return self.answer(
+            {"message": "Account created.", "user": render_user(sign_in.user), **tokens_of(sign_in)}, 201
+        )
 
     async def log_in(self) -> HttpResponse:
         fields = self.body(LogInSerializer)
@@ -64,9 +66,13 @@ class AccountViewSet(SignedInViewSet):
     async def change_password(self) -> HttpResponse:
         fields = self.body(PasswordSerializer)
         sign_in = await services.change_password(
-            visitor=self.visitor, current_password=fields["currentPassword"], new_password=fields["newPassword"]
+            visitor=self.visitor,
+            current_password=fields["currentPassword"],
+            new_password=fields["newPassword"],
         )
-        return self.answer({"message": "Password changed; other devices are signed out.", **tokens_of(sign_in)})
+        return self.answer(
+            {"message": "Password changed; other devices are signed out.", **tokens_of(sign_in)}
+        )
 
     async def log_out(self) -> HttpResponse:
         await services.log_out(visitor=self.visitor)

@@ -11,16 +11,16 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nanobanana.settings")
 django.setup()
 
+import realtime.hub  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.core.exceptions import RequestAborted  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest  # noqa: E402
 from django.http.response import HttpResponseBase  # noqa: E402
+from realtime.routing import application as websocket_application  # noqa: E402
 
-import realtime.hub  # noqa: E402
 from nanobanana.errors import BadRequest, PayloadTooLarge  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
 from nanobanana.redisdb.client import close_client  # noqa: E402
-from realtime.routing import application as websocket_application  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

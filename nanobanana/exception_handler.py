@@ -2,8 +2,8 @@
 
 import logging
 import secrets
+from typing import Any
 
-import orjson
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
@@ -12,12 +12,22 @@ from rest_framework import serializers
 
 from nanobanana import errors
 from nanobanana.redisdb import exceptions as redisdb
+from nanobanana.responses import json_response
 
 logger = logging.getLogger("nanobanana.errors")
 
 OUTAGES = (redis_errors.ConnectionError, redis_errors.TimeoutError, TimeoutError)
 # What Redis says while it cannot take a command that is right in itself.
-OUTAGE_REPLIES = ("LOADING", "READONLY", "MISCONF", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "BUSY")
+OUTAGE_REPLIES = (
+    "LOADING",
+    "READONLY",
+    "MISCONF",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "NOREPLICAS",
+    "BUSY",
+)
 
 
 def translate(error: Exception) -> errors.APIError:
@@ -48,10 +58,14 @@ def translate(error: Exception) -> errors.APIError:
 def to_response(error: Exception, request: HttpRequest) -> HttpResponse:
     """`{error, message, details?, requestId}` with the status and headers of the error."""
     problem = translate(error)
-    body = {"error": problem.code, "message": problem.message, "requestId": request_id(request)}
+    body: dict[str, Any] = {
+        "error": problem.code,
+        "message": problem.message,
+        "requestId": request_id(request),
+    }
     if problem.details:
         body["details"] = problem.details
-    response = HttpResponse(orjson.dumps(body), status=problem.status, content_type="application/json")
+    response = json_response(body, problem.status)
     if problem.status == 401:
         response["WWW-Authenticate"] = 'Bearer realm="nanobanana"'
     if problem.retry_after:
@@ -64,22 +78,23 @@ def request_id(request: HttpRequest) -> str:
     known = getattr(request, "id", None)
     if known is None:
         known = secrets.token_hex(8)
-        request.id = known  # type: ignore[attr-defined]
+        request.id = known
     return known
 
 
 def sentences_by_field(detail: object, name: str = "body") -> dict[str, list[str]]:
-    """Flatten what a serializer found: `{field: [sentence, …]}`, nested fields as `outer.inner`."""
+    """Flatten what a serializer found: `{field: [sentence, …]}`."""
     if isinstance(detail, dict):
-        flat: dict[str, list[str]] = {}
-        for key, inner in detail.items():
-            label = name if key == "non_field_errors" else str(key)
-            for field, sentences in sentences_by_field(inner, label).items():
-                flat.setdefault(field, []).extend(sentences)
-        return flat
-    if isinstance(detail, list):
-        return {name: [sentence for item in detail for sentence in sentences_by_field(item, name)[name]]}
-    return {name: [str(detail)]}
+        parts = [(name if key == "non_field_errors" else str(key), inner) for key, inner in detail.items()]
+    elif isinstance(detail, list):
+        parts = [(name, inner) for inner in detail]
+    else:
+        return {name: [str(detail)]}
+    flat: dict[str, list[str]] = {}
+    for label, inner in parts:
+        for field, sentences in sentences_by_field(inner, label).items():
+            flat.setdefault(field, []).extend(sentences)
+    return flat
 
 
 def _outage(error: Exception) -> errors.APIError | None:

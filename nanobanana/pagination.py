@@ -1,4 +1,4 @@
-"""Windows of lists: `limit`, `offset`, `cursor`, `before`, `after`, `order`, and the `pagination` of an answer."""
+"""Parts of lists: `limit`, `offset`, `cursor`, `before`, `after`, `order`; the `pagination` of an answer."""
 
 import re
 from collections.abc import Sequence

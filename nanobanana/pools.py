@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class BoundedPool:
-    """Runs functions in at most `threads` threads; with `waiting` more in line, the next is refused with 503."""
+    """Runs functions in at most `threads` threads; with `waiting` more in line, the next one is refused."""
 
     def __init__(self, name: str, *, threads: int | None = None, waiting: int) -> None:
         count = threads or os.cpu_count() or 1

@@ -1,12 +1,11 @@
 """What the apps' serializers share: validation without per-request set-up, strict text, times as JSON."""
 
+from collections.abc import Hashable
 from datetime import datetime
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, cast
 
 from rest_framework import serializers
-
-from nanobanana.redisdb.ids import is_id
 
 
 def validate(serializer_class: type[serializers.Serializer], data: Any) -> dict[str, Any]:
@@ -15,12 +14,12 @@ def validate(serializer_class: type[serializers.Serializer], data: Any) -> dict[
     DRF copies every declared field for each instance; validation itself keeps no state, so one instance of
     each class serves all requests.
     """
-    return dict(_shared_instance(serializer_class).run_validation(data))
+    return dict(_shared_instance(cast(Hashable, serializer_class)).run_validation(data))
 
 
 @cache
-def _shared_instance(serializer_class: type[serializers.Serializer]) -> serializers.Serializer:
-    return serializer_class()
+def _shared_instance(serializer_class: Hashable) -> serializers.Serializer:
+    return cast(type[serializers.Serializer], serializer_class)()
 
 
 def timestamp(moment: datetime | None) -> str | None:
@@ -31,7 +30,7 @@ def timestamp(moment: datetime | None) -> str | None:
 class TextField(serializers.CharField):
     """Text, and only text: no number is taken for one. White space is kept unless asked otherwise."""
 
-    default_error_messages = {"invalid": "This must be text."}  # noqa: RUF012
+    default_error_messages = {"invalid": "This must be text."}
 
     def __init__(self, *, trim_whitespace: bool = False, **options: Any) -> None:
         super().__init__(trim_whitespace=trim_whitespace, **options)
@@ -45,16 +44,12 @@ class TextField(serializers.CharField):
 class IdField(serializers.Field):
     """The id of an object. What cannot be one is as absent as what never was: the service says so."""
 
-    default_error_messages = {"invalid": "This must be an id."}  # noqa: RUF012
+    default_error_messages = {"invalid": "This must be an id."}
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str) or not 0 < len(data) <= 64:
-            self._refuse()
+            self.fail("invalid")
         return data
-
-    def _refuse(self) -> NoReturn:
-        self.fail("invalid")
-        raise AssertionError
 
 
 class IdListField(serializers.ListField):
@@ -64,6 +59,3 @@ class IdListField(serializers.ListField):
 
     def to_internal_value(self, data: Any) -> list[str]:
         return list(dict.fromkeys(super().to_internal_value(data)))
-
-
-__all__ = ["IdField", "IdListField", "TextField", "is_id", "timestamp", "validate"]

@@ -8,6 +8,7 @@ from dotenv import load_dotenv
 from nanobanana import env
 from nanobanana.redisdb import embedded
 from nanobanana.secret import development_secret
+from nanobanana.storage_choice import storage_type
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 load_dotenv(BASE_DIR / ".env")  # what the environment says already wins
@@ -42,7 +43,7 @@ JWT_EXPIRES_IN = env.seconds("JWT_EXPIRES_IN", "7d")
 REFRESH_EXPIRES_IN = env.seconds("REFRESH_EXPIRES_IN", "30d")
 
 # ---- pictures
-STORAGE_TYPE = env.choice("STORAGE_TYPE", "local", ("local", "aws", "aliyun"))
+STORAGE_TYPE = storage_type()
 MEDIA_DIR = VAR_DIR / "media"
 MAX_FILE_SIZE = env.size("MAX_FILE_SIZE", "10MB")
 MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")
@@ -63,6 +64,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",  # simplejwt imports the models of both; no table is ever made
     "django.contrib.auth",
     "rest_framework",
+    "corsheaders",
     "channels",
     "nanobanana",
     "accounts",
@@ -70,3 +72,51 @@ INSTALLED_APPS = [
     "media_store",
     "realtime",
 ]
+MIDDLEWARE = [
+    "nanobanana.middleware.identify_and_log",
+    "corsheaders.middleware.CorsMiddleware",
+]
+PASSWORD_HASHERS = ["accounts.passwords.Argon2idHasher"]
+CORS_ALLOWED_ORIGINS = [] if "*" in CORS_ORIGIN else CORS_ORIGIN
+CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ORIGIN
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "if-none-match",
+    "range",
+]
+CORS_EXPOSE_HEADERS = ["X-Sync-Cursor", "X-Request-Id", "Retry-After", "ETag", "Content-Range"]
+MAX_FILES_AT_ONCE = 10
+DATA_UPLOAD_MAX_MEMORY_SIZE = (
+    2 * 1024 * 1024
+)  # of the fields of a form; nanobanana.asgi bounds the body itself
+FILE_UPLOAD_MAX_MEMORY_SIZE = 512 * 1024  # larger files go to a temporary one
+REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None}
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": SECRET_KEY,
+    "USER_ID_CLAIM": "userId",
+    "USER_ID_FIELD": "id",
+}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "level": "WARNING"},
+        "combined": {
+            "class": "nanobanana.logs.AppendingFileHandler",
+            "filename": LOG_DIR / "combined.log",
+            "formatter": "line",
+        },
+        "error": {
+            "class": "nanobanana.logs.AppendingFileHandler",
+            "filename": LOG_DIR / "error.log",
+            "formatter": "line",
+            "level": "ERROR",
+        },
+    },
+    "root": {"handlers": ["console", "combined", "error"], "level": LOG_LEVEL},
+}

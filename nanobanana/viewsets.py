@@ -1,7 +1,7 @@
 """The base of all viewsets: DRF viewsets whose actions are coroutines.
 
-What DRF chooses anew for each request (authenticators, parsers, renderer, negotiation) is constant here, so an
-action runs as one short coroutine: authenticate, validate, call one service, render (docs/decisions/0004).
+What DRF chooses anew for each request (authenticators, parsers, renderer, negotiation) is constant here, so
+an action runs as one short coroutine: authenticate, validate, call one service, render (docs/decisions/0004).
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from nanobanana.errors import APIError, MalformedBody, MethodNotAllowed, Unsuppo
 from nanobanana.exception_handler import to_response
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.unit_of_work import Operation
+from nanobanana.responses import json_response
 from nanobanana.serializers import validate
 
 JSON_TYPES = {"application/json", ""}
@@ -40,7 +41,9 @@ class ViewSet(viewsets.ViewSet):
         return None
 
     @classmethod
-    def as_view(cls, actions: dict[str, str], **initkwargs: Any) -> Callable[..., Awaitable[HttpResponseBase]]:
+    def as_view(
+        cls, actions: dict[str, str], **initkwargs: Any
+    ) -> Callable[..., Awaitable[HttpResponseBase]]:
         """Bind methods to actions: `{"get": "list", "post": "create"}`."""
         names = {method.upper(): name for method, name in actions.items()}
         if "GET" in names:
@@ -104,7 +107,7 @@ class ViewSet(viewsets.ViewSet):
 
     def answer(self, content: dict[str, Any], status: int = 200) -> HttpResponse:
         """A JSON answer; after a write it carries the cursor of the write's event."""
-        response = HttpResponse(orjson.dumps(content), status=status, content_type="application/json")
+        response = json_response(content, status)
         cursor = self.cursor()
         if cursor:
             response["X-Sync-Cursor"] = str(cursor)

@@ -1,6 +1,7 @@
 """The connection to Redis: one client for each event loop, with time limits a request can live with."""
 
 import asyncio
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -24,8 +25,8 @@ def configure(url: str) -> None:
     _clients.clear()
 
 
-def get_client() -> Redis:
-    """The client of the running event loop."""
+def get_client() -> Any:
+    """The client of the running event loop; its type hints cannot say that answers are decoded, so none."""
     loop = asyncio.get_running_loop()
     client = _clients.get(loop)
     if client is None:

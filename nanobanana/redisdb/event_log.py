@@ -1,5 +1,6 @@
 """The event log of an owner: numbered, bounded, written by the commit script together with the change."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from nanobanana.redisdb import scripts
+from nanobanana.redisdb.client import SECONDS_TO_ANSWER, get_client
 from nanobanana.redisdb.keys import events_key, log_key
 
 EVENTS_KEPT = 500
@@ -84,6 +86,16 @@ async def read_behind(owner_id: str, cursor: Cursor | None) -> LogSlice:
         range(cursor.offset + 1, cursor.offset + 1 + len(entries))
     )
     return LogSlice(head, entries if follows else [], is_complete=follows)
+
+
+async def heads(owner_ids: Sequence[str]) -> list[Cursor]:
+    """The newest position of each owner's log, in one round trip; its epoch is "" where there is no log."""
+    pipeline = get_client().pipeline(transaction=False)
+    for owner_id in owner_ids:
+        pipeline.hmget(log_key(owner_id), "epoch", "offset")
+    async with asyncio.timeout(SECONDS_TO_ANSWER):
+        rows = await pipeline.execute()
+    return [Cursor(epoch or "", int(offset or 0)) for epoch, offset in rows]
 
 
 def _entry(epoch: str, row: Sequence[Any]) -> LogEntry:

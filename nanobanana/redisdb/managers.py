@@ -5,7 +5,7 @@ Reads are coroutines with Django's `a…` names; writes add steps to a unit of w
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from nanobanana.redisdb import scripts
 from nanobanana.redisdb.client import get_client
@@ -125,15 +125,19 @@ class Manager(Generic[M]):
         assert isinstance(reference, ReferenceField | ReferenceListField), name
         return owner_key(owner_id, reference.to, "")
 
+    async def acount(self, owner_id: str, index: str) -> int:
+        """How many objects an index lists."""
+        return await get_client().zcard(owner_key(owner_id, index))
+
     async def ids(self, owner_id: str, index: str, *, first: int, limit: int) -> list[str]:
         """The ids of a part of an index, lowest score first."""
         key = owner_key(owner_id, index)
-        return cast(list[str], await get_client().zrange(key, first, first + limit - 1))
+        return await get_client().zrange(key, first, first + limit - 1)
 
     async def ids_up_to(self, owner_id: str, index: str, *, score: int, limit: int) -> list[str]:
         """The ids whose score is at most `score`, lowest first."""
         key = owner_key(owner_id, index)
-        return cast(list[str], await get_client().zrangebyscore(key, "-inf", score, start=0, num=limit))
+        return await get_client().zrangebyscore(key, "-inf", score, start=0, num=limit)
 
     async def aiterate(self) -> AsyncIterator[M]:
         """Every object of every owner, in no order, for commands: SCAN, never a blocking KEYS.
@@ -144,7 +148,7 @@ class Manager(Generic[M]):
         client = get_client()
         async for key in client.scan_iter(match=pattern, count=SCAN_COUNT, _type="HASH"):
             owner_id, rest = split_owner_key(key)
-            stored = cast(dict[str, str], await client.hgetall(key))
+            stored = await client.hgetall(key)
             pairs = [part for pair in stored.items() for part in pair]
             if pairs:
                 yield self.model.from_hash(owner_id, rest.rpartition(":")[2], pairs)
@@ -205,6 +209,13 @@ class Manager(Generic[M]):
             work.write("unindex", index.key_of(instance), instance.id)
         for counter in self._zero_counters():
             work.write("unindex", owner_key(instance.owner_id, str(counter.zero_index)), instance.id)
+
+    def remove_ids(self, work: UnitOfWork, index: str, ids: Sequence[str]) -> None:
+        """Remove objects by id, with their entries in this one index; those that are gone are no matter."""
+        for identifier in ids:
+            work.write("delete", self.model.key_prefix(work.owner_id) + identifier)
+        if ids:
+            work.write("unindex", owner_key(work.owner_id, index), *ids)
 
     def _move(self, work: UnitOfWork, index: Index, instance: M, changes: dict[str, Any]) -> None:
         moved = [name for name in index.scope if name in changes]

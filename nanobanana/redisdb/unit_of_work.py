@@ -61,7 +61,7 @@ class UnitOfWork:
         self._expect("equal", instance.key, [field, value or ""], error or CommitRefused(f"{field} changed"))
 
     def expect_difference(self, key: str, stored: Sequence[Argument], absent: Sequence[str]) -> None:
-        """Unless the hash differs from `[field, value, …]` or has an absent field, nothing is written or said."""
+        """If the hash has all of `[field, value, …]` and none of `absent`, nothing is written or said."""
         self._expect("differs", key, [len(stored) // 2, *stored, *absent], CommitRefused("nothing differs"))
 
     # ---- writes

@@ -1,0 +1,105 @@
+"""A server of its own for a benchmark: one worker, an embedded Redis, a temporary directory, a free port."""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+START_TIMEOUT = 30.0  # seconds
+STOP_TIMEOUT = 15.0
+
+
+class Server:
+    """A running server and the CPU time of its processes."""
+
+    def __init__(self, port: int, process: psutil.Process) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self._process = process
+
+    def python_seconds(self) -> float:
+        """User and system time of the worker and of what works for it, without the supervisor."""
+        return sum(seconds(child) for child in self._children() if not is_redis(child))
+
+    def redis_seconds(self) -> float:
+        return sum(seconds(child) for child in self._children() if is_redis(child))
+
+    def _children(self) -> list[psutil.Process]:
+        return self._process.children(recursive=True)
+
+
+def seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def is_redis(process: psutil.Process) -> bool:
+    return process.name().startswith(("valkey-server", "redis-server"))
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    with TemporaryDirectory(prefix="nanobanana-bench-") as directory:
+        port, log = free_port(), Path(directory) / "output.log"
+        with log.open("wb") as output:
+            command = [sys.executable, "manage.py", "serve", "--workers", "1"]
+            environment = {**os.environ, **settings(directory, port)}
+            process = psutil.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        try:
+            server = Server(port, process)
+            wait_until_ready(server, process, log)
+            yield server
+        finally:
+            stop(process)
+
+
+def settings(directory: str, port: int) -> dict[str, str]:
+    """What the benchmark decides, whatever a .env says; empty means unset."""
+    return {
+        "APP_ENV": "development",
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "PUBLIC_BASE_URL": "",
+        "VAR_DIR": directory,
+        "LOG_DIR": f"{directory}/logs",
+        "LOG_LEVEL": "warning",
+        "REDIS_URL": "",
+        "REDIS_HOST": "",
+        "STORAGE_TYPE": "local",
+        "RATE_LIMIT_MAX_REQUESTS": "0",
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_ready(server: Server, process: psutil.Popen, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"{server.url}/health", trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass  # it does not listen yet
+        time.sleep(0.1)
+    sys.exit(f"The server did not start:\n{log.read_text(encoding='utf-8', errors='replace')}")
+
+
+def stop(process: psutil.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT)
+    except psutil.TimeoutExpired:
+        for child in [*process.children(recursive=True), process]:
+            child.kill()

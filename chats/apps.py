@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class ChatsConfig(AppConfig):
+    name = "chats"
+
+    def ready(self) -> None:
+        from accounts.services import account_deleted
+        from chats.services import remove_everything
+
+        account_deleted.connect(remove_everything)

@@ -1,0 +1,115 @@
+"""What chats accept, and how sessions and messages are answered."""
+
+from typing import Any
+
+import orjson
+from rest_framework import serializers
+
+from chats.models import Message, Session
+from chats.services import IMAGES_OF_A_MESSAGE
+from media_store.models import Image
+from media_store.serializers import render_image
+from nanobanana.serializers import IdField, IdListField, TextField, timestamp
+
+LONGEST_TEXT = 32_000
+LONGEST_TITLE = 100
+ROLES = ("user", "assistant", "model", "system")
+LARGEST_PARAMS = 16 * 1024  # bytes as JSON
+DEEPEST_PARAMS = 16
+
+
+class ParamsField(serializers.DictField):
+    """A JSON object of any content, bounded in size and depth; null is an empty one."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        return {} if data is None else super().run_validation(data)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError("This must be a JSON object.")
+        if depth_exceeds(data, DEEPEST_PARAMS):
+            raise serializers.ValidationError(f"This may be nested {DEEPEST_PARAMS} deep at most.")
+        if len(orjson.dumps(data)) > LARGEST_PARAMS:
+            raise serializers.ValidationError(f"This may have {LARGEST_PARAMS} bytes at most.")
+        return data
+
+
+class CreateSessionSerializer(serializers.Serializer):
+    title = TextField(required=False, allow_blank=True, max_length=LONGEST_TITLE, trim_whitespace=True)
+
+
+class RenameSessionSerializer(serializers.Serializer):
+    title = TextField(max_length=LONGEST_TITLE, trim_whitespace=True)
+
+
+class CreateMessageSerializer(serializers.Serializer):
+    role = serializers.ChoiceField(choices=ROLES)
+    text = TextField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
+    params = ParamsField(required=False)
+    imageIds = IdListField(required=False, max_length=IMAGES_OF_A_MESSAGE)
+    editedOf = IdField(required=False, allow_null=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs.get("text") and not attrs.get("imageIds"):
+            raise serializers.ValidationError({"text": "A message needs a text or an image."})
+        return attrs
+
+
+class UpdateMessageSerializer(serializers.Serializer):
+    text = TextField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
+    params = ParamsField(required=False)
+    imageIds = IdListField(required=False, max_length=IMAGES_OF_A_MESSAGE)
+
+
+class AttachImageSerializer(serializers.Serializer):
+    imageId = IdField()
+
+
+MODEL_NAMES = {"imageIds": "image_ids", "editedOf": "edited_of"}
+
+
+def model_fields(validated: dict[str, Any]) -> dict[str, Any]:
+    """Names of the wire as names of the model."""
+    return {MODEL_NAMES.get(name, name): value for name, value in validated.items()}
+
+
+def depth_exceeds(value: Any, most: int) -> bool:
+    """Whether objects and lists are nested deeper than `most`."""
+    level = [value]
+    for _ in range(most + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
+
+
+def render_session(session: Session) -> dict[str, Any]:
+    """The seed's Session."""
+    return {
+        "id": session.id,
+        "userId": session.owner_id,
+        "title": session.title,
+        "createdAt": timestamp(session.created_at),
+        "updatedAt": timestamp(session.updated_at),
+        "messageCount": session.message_count,
+        "deletedAt": timestamp(session.deleted_at),
+    }
+
+
+def render_message(message: Message, images: list[Image]) -> dict[str, Any]:
+    """The seed's Message, with its images."""
+    return {
+        "id": message.id,
+        "sessionId": message.session_id,
+        "role": message.role,
+        "text": message.text,
+        "params": message.params,
+        "imageIds": message.image_ids,
+        "createdAt": timestamp(message.created_at),
+        "updatedAt": timestamp(message.updated_at),
+        "editedOf": message.edited_of,
+        "images": [render_image(image) for image in images],
+    }

@@ -1,0 +1,344 @@
+"""What can be done with chats: the only writer of sessions and messages, and the only one to tell of it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from accounts.models import User
+from accounts.services import changes_of
+from chats.models import (
+    DEFAULT_TITLE,
+    TITLE_BY_DEFAULT,
+    TITLE_BY_PERSON,
+    TITLE_FROM_TEXT,
+    Message,
+    Session,
+    TrashedSession,
+)
+from chats.titles import title_from
+from media_store.models import Image
+from nanobanana.errors import BadRequest, Conflict, NotFound
+from nanobanana.events import (
+    MessageCreated,
+    MessageDeleted,
+    MessageUpdated,
+    SessionCreated,
+    SessionDeleted,
+    SessionUpdated,
+)
+from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.fields import now
+from nanobanana.redisdb.ids import new_id, time_of
+from nanobanana.redisdb.managers import Page, Window, from_related
+from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work
+
+IMAGES_OF_A_MESSAGE = 20
+TRIES = 10  # to change the images of a message that others change too
+STEP = 500  # messages removed at once
+NO_SESSION = "There is no such session."
+NO_MESSAGE = "There is no such message."
+NO_IMAGE = "There is no such image."
+
+
+class Moved(Exception):
+    """The message changed between reading and writing it."""
+
+
+@dataclass(frozen=True)
+class MessageWithImages:
+    message: Message
+    images: list[Image]
+
+
+@dataclass(frozen=True)
+class SessionStats:
+    message_count: int
+    image_count: int
+    created_at: datetime
+    updated_at: datetime
+
+
+# ---- sessions
+async def get_session(*, user: User, session_id: str) -> Session:
+    """The user's session; NotFound when it is absent, in the trash or somebody else's."""
+    try:
+        return await Session.objects.aget(user.id, session_id)
+    except DoesNotExist as error:
+        raise NotFound(NO_SESSION) from error
+
+
+async def list_sessions(*, user: User, window: Window) -> Page[Session]:
+    return await Session.objects.alist(user.id, window)
+
+
+async def create_session(*, user: User, title: str = "", operation: Operation | None = None) -> Session:
+    """Make a session; a title other than the default is a person's choice and stays."""
+    identifier = new_id()
+    is_chosen = title not in {"", DEFAULT_TITLE}
+    session = Session(user.id, identifier, title=title or DEFAULT_TITLE, created_at=time_of(identifier))
+    session.__dict__.update(
+        updated_at=session.created_at, title_origin=TITLE_BY_PERSON if is_chosen else TITLE_BY_DEFAULT
+    )
+    async with changes_of(user, operation) as work:
+        Session.objects.create(work, session)
+        work.emit(SessionCreated(session_id=session.id), session)
+    return session
+
+
+async def rename_session(
+    *, user: User, session_id: str, title: str, operation: Operation | None = None
+) -> Session:
+    """Give a session the title a person chose; the same title again wakes no other device."""
+    session = _handle(user, session_id)
+    async with changes_of(user, operation) as work:
+        work.expect_exists(session, NotFound(NO_SESSION))
+        Session.objects.update_if_different(work, session, {"title": title, "title_origin": TITLE_BY_PERSON})
+        Session.objects.update(work, session, updated_at=now())
+        work.emit(SessionUpdated(session_id=session.id), session)
+    return session
+
+
+async def delete_session(*, user: User, session_id: str) -> None:
+    """Move a session to the trash: it is gone everywhere at once."""
+    session = _handle(user, session_id)
+    async with changes_of(user) as work:
+        work.expect_exists(session, NotFound(NO_SESSION))
+        Session.objects.move_to_trash(work, session, TrashedSession(user.id, session.id))
+        work.emit(SessionDeleted(session_id=session.id))
+
+
+async def get_stats(*, user: User, session_id: str) -> SessionStats:
+    session = await get_session(user=user, session_id=session_id)
+    images = await Image.objects.acount_of_session(user.id, session_id)
+    return SessionStats(session.message_count, images, session.created_at, session.updated_at)
+
+
+# ---- messages
+async def list_messages(*, user: User, session_id: str, window: Window) -> Page[Message]:
+    """Messages with their images among the related; NotFound without the session."""
+    try:
+        return await Message.objects.alist(Session.handle(user.id, session_id), window)
+    except DoesNotExist as error:
+        raise NotFound(NO_SESSION) from error
+
+
+async def get_message(*, user: User, message_id: str) -> MessageWithImages:
+    """The user's message; NotFound when it is absent, its session in the trash, or somebody else's."""
+    try:
+        message, related = await Message.objects.aget_with_images(user.id, message_id)
+    except DoesNotExist as error:
+        raise NotFound(NO_MESSAGE) from error
+    if not from_related(Session, user.id, [message.session_id], related):
+        raise NotFound(NO_MESSAGE)
+    return MessageWithImages(message, from_related(Image, user.id, message.image_ids, related))
+
+
+async def create_message(
+    *,
+    user: User,
+    session_id: str,
+    role: str,
+    text: str = "",
+    params: dict[str, Any] | None = None,
+    image_ids: Iterable[str] = (),
+    edited_of: str | None = None,
+    operation: Operation | None = None,
+) -> MessageWithImages:
+    """Add a message; the first one of a person gives the session its title."""
+    session = _handle(user, session_id)
+    images = _image_handles(user, image_ids)
+    message = _new_message(user, session_id, role, text, params, images, edited_of)
+    async with changes_of(user, operation) as work:
+        work.expect_exists(session, NotFound(NO_SESSION))
+        if edited_of:
+            work.expect_exists(_message_handle(user, edited_of), NotFound(NO_MESSAGE))
+        Message.objects.create(work, message)
+        Session.objects.add(work, session, message_count=1)
+        Session.objects.update(work, session, updated_at=message.created_at)
+        _count_references(work, images, by=1)
+        _title_session(work, session, role, text)
+        work.emit(MessageCreated(session_id=session_id, message_id=message.id), message, *images)
+        work.emit(SessionUpdated(session_id=session_id), session)
+    return MessageWithImages(message, images)
+
+
+async def update_message(
+    *, user: User, message_id: str, changes: dict[str, Any], operation: Operation | None = None
+) -> MessageWithImages:
+    """Change text, params or image_ids; what is as it was already tells nobody."""
+    return await _change_message(user, message_id, lambda _: changes, operation)
+
+
+async def attach_image(
+    *, user: User, message_id: str, image_id: str, operation: Operation | None = None
+) -> MessageWithImages:
+    """Show one more image in a message; one it shows already changes nothing."""
+
+    def change(message: Message) -> dict[str, Any]:
+        image_ids = [*message.image_ids, *({image_id} - set(message.image_ids))]
+        if len(image_ids) > IMAGES_OF_A_MESSAGE:
+            raise BadRequest(f"A message shows at most {IMAGES_OF_A_MESSAGE} images.")
+        return {"image_ids": image_ids}
+
+    return await _change_message(user, message_id, change, operation)
+
+
+async def detach_image(*, user: User, message_id: str, image_id: str) -> MessageWithImages:
+    """Take an image out of a message; NotFound when it is not in it."""
+
+    def change(message: Message) -> dict[str, Any]:
+        if image_id not in message.image_ids:
+            raise NotFound(NO_IMAGE)
+        return {"image_ids": [shown for shown in message.image_ids if shown != image_id]}
+
+    return await _change_message(user, message_id, change, None)
+
+
+async def delete_message(*, user: User, message_id: str) -> None:
+    for _ in range(TRIES):
+        found = await get_message(user=user, message_id=message_id)
+        try:
+            return await _delete(user, found)
+        except Moved:
+            continue
+    raise Conflict
+
+
+async def remove_everything(*, user_id: str, **_: object) -> None:
+    """Remove a deleted account's sessions and messages, in bounded steps that can be repeated."""
+    for manager in (Session.objects, TrashedSession.objects):
+        index = manager.model.indexes[0].name
+        while session_ids := await manager.ids(user_id, index, first=0, limit=STEP):
+            for session_id in session_ids:
+                await _remove_messages(user_id, session_id)
+            async with unit_of_work(user_id) as work:
+                manager.remove_ids(work, index, session_ids)
+
+
+async def _remove_messages(user_id: str, session_id: str) -> None:
+    index = Message.indexes[0].name.format(session_id=session_id)
+    while message_ids := await Message.objects.ids(user_id, index, first=0, limit=STEP):
+        async with unit_of_work(user_id) as work:
+            Message.objects.remove_ids(work, index, message_ids)
+
+
+# ---- steps
+def _new_message(
+    user: User,
+    session_id: str,
+    role: str,
+    text: str,
+    params: dict[str, Any] | None,
+    images: list[Image],
+    edited_of: str | None,
+) -> Message:
+    identifier = new_id()
+    moment = time_of(identifier)
+    return Message(
+        user.id,
+        identifier,
+        session_id=session_id,
+        role=role,
+        text=text,
+        params=params or {},
+        image_ids=[image.id for image in images],
+        edited_of=edited_of,
+        created_at=moment,
+        updated_at=moment,
+    )
+
+
+def _title_session(work: UnitOfWork, session: Session, role: str, text: str) -> None:
+    title = title_from(text) if role == "user" else ""
+    if title:
+        with work.when(session, "title_origin", TITLE_BY_DEFAULT):
+            Session.objects.update(work, session, title=title, title_origin=TITLE_FROM_TEXT)
+
+
+async def _change_message(
+    user: User,
+    message_id: str,
+    change: Callable[[Message], dict[str, Any]],
+    operation: Operation | None,
+) -> MessageWithImages:
+    """Read, change, write; again when the images changed meanwhile, for their counts follow the change."""
+    for _ in range(TRIES):
+        found = await get_message(user=user, message_id=message_id)
+        changes = change(found.message)
+        if not changes:
+            return found
+        try:
+            return await _write_changes(user, found, changes, operation)
+        except Moved:
+            continue
+    raise Conflict
+
+
+async def _write_changes(
+    user: User, found: MessageWithImages, changes: dict[str, Any], operation: Operation | None
+) -> MessageWithImages:
+    message, images = found.message, found.images
+    async with changes_of(user, operation) as work:
+        work.expect_exists(_handle(user, message.session_id), NotFound(NO_MESSAGE))
+        work.expect_exists(message, NotFound(NO_MESSAGE))
+        if "image_ids" in changes:
+            images = _change_images(work, user, message, changes["image_ids"])
+        Message.objects.update_if_different(work, message, changes)
+        Message.objects.update(work, message, updated_at=now())
+        Message.objects.add(work, message, revision=1)
+        work.emit(MessageUpdated(session_id=message.session_id, message_id=message.id), message, *images)
+    return MessageWithImages(message, images)
+
+
+def _change_images(work: UnitOfWork, user: User, message: Message, image_ids: list[str]) -> list[Image]:
+    work.expect_equal(message, "revision", Moved())
+    images = _image_handles(user, image_ids)
+    before = set(message.image_ids)
+    _count_references(work, [image for image in images if image.id not in before], by=1)
+    _count_references(work, _image_handles(user, before - set(image_ids)), by=-1)
+    for image in images:
+        work.refresh(image)
+    return images
+
+
+async def _delete(user: User, found: MessageWithImages) -> None:
+    message = found.message
+    session = _handle(user, message.session_id)
+    async with changes_of(user) as work:
+        work.expect_exists(session, NotFound(NO_MESSAGE))
+        work.expect_exists(message, NotFound(NO_MESSAGE))
+        work.expect_equal(message, "revision", Moved())
+        Message.objects.delete(work, message)
+        Session.objects.add(work, session, message_count=-1)
+        Session.objects.update(work, session, updated_at=now())
+        _count_references(work, _image_handles(user, message.image_ids), by=-1)
+        work.emit(MessageDeleted(session_id=session.id, message_id=message.id))
+        work.emit(SessionUpdated(session_id=session.id), session)
+
+
+def _count_references(work: UnitOfWork, images: list[Image], by: int) -> None:
+    for image in images:
+        work.expect_exists(image, NotFound(NO_IMAGE))
+        Image.objects.add(work, image, ref_count=by)
+
+
+def _handle(user: User, session_id: str) -> Session:
+    try:
+        return Session.handle(user.id, session_id)
+    except DoesNotExist as error:
+        raise NotFound(NO_SESSION) from error
+
+
+def _message_handle(user: User, message_id: str) -> Message:
+    try:
+        return Message.handle(user.id, message_id)
+    except DoesNotExist as error:
+        raise NotFound(NO_MESSAGE) from error
+
+
+def _image_handles(user: User, image_ids: Iterable[str]) -> list[Image]:
+    try:
+        return [Image.handle(user.id, image_id) for image_id in image_ids]
+    except DoesNotExist as error:
+        raise NotFound(NO_IMAGE) from error

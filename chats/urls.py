@@ -1,0 +1,26 @@
+from django.urls import path
+
+from chats.views import MessageViewSet, SessionMessageViewSet, SessionViewSet
+
+urlpatterns = [
+    path("sessions", SessionViewSet.as_view({"get": "list", "post": "create"})),
+    path(
+        "sessions/<str:session_id>",
+        SessionViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+    ),
+    path("sessions/<str:session_id>/stats", SessionViewSet.as_view({"get": "stats"})),
+    path(
+        "sessions/<str:session_id>/messages", SessionMessageViewSet.as_view({"get": "list", "post": "create"})
+    ),
+    path(
+        "messages/<str:message_id>",
+        MessageViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+    ),
+    path(
+        "messages/<str:message_id>/images",
+        MessageViewSet.as_view({"get": "list_images", "post": "attach_image"}),
+    ),
+    path(
+        "messages/<str:message_id>/images/<str:image_id>", MessageViewSet.as_view({"delete": "detach_image"})
+    ),
+]

@@ -1,0 +1,122 @@
+"""`/api/sessions` and `/api/messages`."""
+
+from django.http import HttpResponse
+
+from accounts.viewsets import SignedInViewSet
+from chats import services
+from chats.serializers import (
+    AttachImageSerializer,
+    CreateMessageSerializer,
+    CreateSessionSerializer,
+    RenameSessionSerializer,
+    UpdateMessageSerializer,
+    model_fields,
+    render_message,
+    render_session,
+)
+from media_store.models import Image
+from media_store.serializers import render_image
+from nanobanana.pagination import listing, message_window_of, window_of
+from nanobanana.redisdb.managers import from_related
+from nanobanana.serializers import timestamp
+
+SESSIONS_A_PAGE = 20
+MESSAGES_A_PAGE = 50
+
+
+class SessionViewSet(SignedInViewSet):
+    async def list(self) -> HttpResponse:
+        window = window_of(self.request.GET, limit=SESSIONS_A_PAGE, descending=True)
+        page = listing(
+            await services.list_sessions(user=self.user, window=window), window, score="updated_at"
+        )
+        sessions = [render_session(session) for session in page.objects]
+        return self.answer({"sessions": sessions, "pagination": page.pagination})
+
+    async def create(self) -> HttpResponse:
+        fields = self.body(CreateSessionSerializer)
+        session = await services.create_session(user=self.user, operation=self.operation(), **fields)
+        return self.answer({"message": "Session created.", "session": render_session(session)}, 201)
+
+    async def retrieve(self, session_id: str) -> HttpResponse:
+        session = await services.get_session(user=self.user, session_id=session_id)
+        return self.answer({"session": render_session(session)})
+
+    async def update(self, session_id: str) -> HttpResponse:
+        fields = self.body(RenameSessionSerializer)
+        session = await services.rename_session(
+            user=self.user, session_id=session_id, operation=self.operation(), **fields
+        )
+        return self.answer({"message": "Session updated.", "session": render_session(session)})
+
+    async def destroy(self, session_id: str) -> HttpResponse:
+        await services.delete_session(user=self.user, session_id=session_id)
+        return self.answer({"message": "Session deleted."})
+
+    async def stats(self, session_id: str) -> HttpResponse:
+        stats = await services.get_stats(user=self.user, session_id=session_id)
+        content = {
+            "messageCount": stats.message_count,
+            "totalMessages": stats.message_count,
+            "imageCount": stats.image_count,
+            "createdAt": timestamp(stats.created_at),
+            "updatedAt": timestamp(stats.updated_at),
+        }
+        return self.answer({"stats": content})
+
+
+class SessionMessageViewSet(SignedInViewSet):
+    async def list(self, session_id: str) -> HttpResponse:
+        window, turned = message_window_of(self.request.GET, limit=MESSAGES_A_PAGE)
+        found = await services.list_messages(user=self.user, session_id=session_id, window=window)
+        page = listing(found, window, score="created_at", turned=turned)
+        messages = [
+            render_message(message, from_related(Image, self.user.id, message.image_ids, found.related))
+            for message in page.objects
+        ]
+        return self.answer({"messages": messages, "pagination": page.pagination})
+
+    async def create(self, session_id: str) -> HttpResponse:
+        fields = model_fields(self.body(CreateMessageSerializer))
+        created = await services.create_message(
+            user=self.user, session_id=session_id, operation=self.operation(), **fields
+        )
+        message = render_message(created.message, created.images)
+        return self.answer({"message": "Message created.", "messageData": message}, 201)
+
+
+class MessageViewSet(SignedInViewSet):
+    async def retrieve(self, message_id: str) -> HttpResponse:
+        found = await services.get_message(user=self.user, message_id=message_id)
+        return self.answer({"message": render_message(found.message, found.images)})
+
+    async def update(self, message_id: str) -> HttpResponse:
+        changes = model_fields(self.body(UpdateMessageSerializer))
+        changed = await services.update_message(
+            user=self.user, message_id=message_id, changes=changes, operation=self.operation()
+        )
+        return self._changed("Message updated.", changed)
+
+    async def destroy(self, message_id: str) -> HttpResponse:
+        await services.delete_message(user=self.user, message_id=message_id)
+        return self.answer({"message": "Message deleted."})
+
+    async def list_images(self, message_id: str) -> HttpResponse:
+        found = await services.get_message(user=self.user, message_id=message_id)
+        return self.answer({"images": [render_image(image) for image in found.images]})
+
+    async def attach_image(self, message_id: str) -> HttpResponse:
+        image_id = self.body(AttachImageSerializer)["imageId"]
+        changed = await services.attach_image(
+            user=self.user, message_id=message_id, image_id=image_id, operation=self.operation()
+        )
+        return self._changed("Image added to the message.", changed)
+
+    async def detach_image(self, message_id: str, image_id: str) -> HttpResponse:
+        changed = await services.detach_image(user=self.user, message_id=message_id, image_id=image_id)
+        return self._changed("Image taken out of the message.", changed)
+
+    def _changed(self, sentence: str, changed: services.MessageWithImages) -> HttpResponse:
+        return self.answer(
+            {"message": sentence, "messageData": render_message(changed.message, changed.images)}
+        )

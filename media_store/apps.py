@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class MediaStoreConfig(AppConfig):
+    name = "media_store"
+
+    def ready(self) -> None:
+        from accounts.services import account_deleted
+        from media_store.services import remove_everything
+
+        account_deleted.connect(remove_everything)

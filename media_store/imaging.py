@@ -1,0 +1,216 @@
+"""From an upload to what is stored: its kind, its size, a clean original and a thumbnail.
+
+All of it is synchronous and takes its time: run it in a bounded pool. Pillow releases the GIL while it
+decodes, resizes and encodes. Nothing but UnsupportedMedia, UnreadablePicture and PayloadTooLarge is raised.
+"""
+
+import hashlib
+import io
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+from PIL import Image, ImageCms
+
+from media_store.metadata import strip
+from media_store.metadata.av1 import coded_sizes
+from media_store.metadata.exif import read_orientation
+from nanobanana.errors import PayloadTooLarge, UnreadablePicture, UnsupportedMedia
+
+MAX_PIXELS = 40_000_000  # of one frame
+MAX_FRAMES = 200
+MAX_PIXELS_OF_ALL_FRAMES = 100_000_000
+LARGE = 12_000_000  # pixels
+HEADER = 65_536  # bytes in which most pictures say how large they are
+THUMBNAIL_SIDE = 320  # pixels
+THUMBNAIL_QUALITY = 80
+
+# Pillow's own guard, which stands before its allocations, only warns up to twice the limit.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
+class Kind(NamedTuple):
+    mime: str
+    pillow_format: str
+    signature: re.Pattern[bytes]
+
+
+KINDS = (
+    Kind("image/jpeg", "JPEG", re.compile(rb"\xff\xd8\xff")),
+    Kind("image/png", "PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    Kind("image/webp", "WEBP", re.compile(rb"RIFF....WEBPVP8[ LX]", re.DOTALL)),
+    Kind("image/gif", "GIF", re.compile(rb"GIF8[79]a")),
+    # The brands of its first box say AVIF: others there, such as heic, share the container only.
+    Kind("image/avif", "AVIF", re.compile(rb"....ftyp(?:....){0,16}?avi[fs]", re.DOTALL)),
+)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+# What turns a picture of this EXIF orientation upright.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+LIES_ON_ITS_SIDE = frozenset({5, 6, 7, 8})
+# Decoding takes up to 16 bytes a pixel, 600 MB at the limit, so large pictures take turns in a process.
+one_large_picture = threading.Lock()
+
+
+@dataclass(frozen=True)
+class PictureInfo:
+    mime: str
+    width: int  # in pixels, upright
+    height: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class PreparedPicture:
+    info: PictureInfo
+    original: bytes  # the upload without what names a place or a person
+    thumbnail: bytes  # WebP
+    sha256: str  # of `original`, hexadecimal
+
+
+def inspect(file: BinaryIO) -> PictureInfo:
+    """Kind and size by the content of the header; no pixel is decoded."""
+    kind, original = _read(file)
+    return _describe(kind, _open(kind, original))
+
+
+def make_thumbnail(file: BinaryIO, *, longest_side: int = THUMBNAIL_SIDE) -> bytes:
+    """A small upright WebP in sRGB of the first frame, never larger than the picture, without metadata."""
+    kind, original = _read(file)
+    return _thumbnail(_open(kind, original), longest_side)
+
+
+def prepare(file: BinaryIO) -> PreparedPicture:
+    """All that an upload stores."""
+    kind, original = _read(file)
+    image = _open(kind, original)
+    info = _describe(kind, image)
+    thumbnail = _thumbnail(image, THUMBNAIL_SIDE)
+    return PreparedPicture(info, original, thumbnail, hashlib.sha256(original).hexdigest())
+
+
+def _read(file: BinaryIO) -> tuple[Kind, bytes]:
+    """The kind of picture and its bytes without private metadata, which Pillow therefore never parses."""
+    file.seek(0)
+    data = file.read()
+    kind = _kind(data)
+    try:
+        return kind, strip(data, kind.mime)
+    except UnreadablePicture:
+        _open(kind, data[:HEADER])  # that it is too large as well is the answer that helps more
+        raise
+
+
+def _kind(data: bytes) -> Kind:
+    for kind in KINDS:
+        if kind.signature.match(data):
+            return kind
+    raise UnsupportedMedia("Only JPEG, PNG, WebP, GIF and AVIF pictures are accepted.")
+
+
+def _open(kind: Kind, data: bytes) -> Image.Image:
+    """Read the header and check the limits."""
+    if kind.mime == "image/avif":
+        _check_pixels(coded_sizes(data))
+    with _decoding():
+        image = Image.open(io.BytesIO(data), formats=[kind.pillow_format])
+        frames = _frames(image)
+    if frames > MAX_FRAMES:
+        raise PayloadTooLarge(f"A picture may have at most {MAX_FRAMES} frames.")
+    _check_pixels([image.size] * frames)
+    return image
+
+
+def _frames(image: Image.Image) -> int:
+    return getattr(image, "n_frames", 1)  # only formats that can be animated have it
+
+
+def _check_pixels(sizes: list[tuple[int, int]]) -> None:
+    pixels = [width * height for width, height in sizes]
+    if 0 in pixels:
+        raise UnreadablePicture("The picture has no pixels.")
+    if any(count > MAX_PIXELS for count in pixels):
+        raise _too_many_pixels()
+    if sum(pixels) > MAX_PIXELS_OF_ALL_FRAMES:
+        megapixels = MAX_PIXELS_OF_ALL_FRAMES // 1_000_000
+        raise PayloadTooLarge(f"All frames of a picture together may have at most {megapixels} megapixels.")
+
+
+def _too_many_pixels() -> PayloadTooLarge:
+    return PayloadTooLarge(f"A picture may have at most {MAX_PIXELS // 1_000_000} megapixels.")
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Give what Pillow raises a name of ours; on hostile bytes its decoders raise almost anything."""
+    try:
+        yield
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels() from error
+    except Exception as error:
+        raise UnreadablePicture from error
+
+
+def _describe(kind: Kind, image: Image.Image) -> PictureInfo:
+    width, height = image.size
+    if _orientation(image) in LIES_ON_ITS_SIDE:
+        width, height = height, width
+    return PictureInfo(kind.mime, width, height, _frames(image))
+
+
+def _orientation(image: Image.Image) -> int:
+    return read_orientation(image.info.get("exif", b""))
+
+
+def _thumbnail(image: Image.Image, longest_side: int) -> bytes:
+    orientation, profile = _orientation(image), image.info.get("icc_profile")
+    output = io.BytesIO()
+    with _turn(image), _decoding():
+        small = _with_smooth_colours(image)
+        small.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        small = _in_srgb(small, profile)
+        if orientation in UPRIGHT:
+            small = small.transpose(UPRIGHT[orientation])
+        small.save(output, "WEBP", quality=THUMBNAIL_QUALITY)
+    return output.getvalue()
+
+
+def _turn(image: Image.Image) -> AbstractContextManager[object]:
+    return one_large_picture if image.width * image.height > LARGE else nullcontext()
+
+
+def _with_smooth_colours(image: Image.Image) -> Image.Image:
+    """The picture in a mode that can be resized well; JPEG stays unread, so that it is decoded small."""
+    if image.mode == "I;16":
+        return image.point(lambda value: value / 256).convert("L")
+    if image.mode not in {"RGBA", "LA"} and image.has_transparency_data:
+        return image.convert("RGBA")
+    return image.convert({"P": "RGB", "1": "L"}[image.mode]) if image.mode in {"P", "1"} else image
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB or RGBA that looks right without a profile."""
+    opaque = image.convert({"RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode))
+    colours = _through_profile(opaque, profile) if profile else opaque.convert("RGB")
+    if "A" in image.getbands():
+        colours.putalpha(image.getchannel("A"))
+    return colours
+
+
+def _through_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        return ImageCms.buildTransform(io.BytesIO(profile), SRGB, image.mode, "RGB").apply(image)
+    except ImageCms.PyCMSError:
+        return image.convert("RGB")  # viewers too ignore a profile that is damaged or of other colours

@@ -1,0 +1,42 @@
+"""Where the records of pictures are stored and found."""
+
+from typing import TYPE_CHECKING
+
+from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.ids import is_id
+from nanobanana.redisdb.keys import owner_key
+from nanobanana.redisdb.managers import Manager, Page, Window
+
+if TYPE_CHECKING:
+    from media_store.models import Image
+
+
+class ImageManager(Manager["Image"]):
+    async def alist(self, user_id: str, window: Window) -> "Page[Image]":
+        return await self.apage(user_id, "images", window)
+
+    async def alist_of_session(
+        self, user_id: str, session_id: str, type: str | None, window: Window
+    ) -> "Page[Image]":
+        """The pictures of a session, of one type or all; DoesNotExist without the session."""
+        every, typed = self.model.indexes[1:]
+        required = self.session_key(user_id, session_id)
+        index = (
+            typed.name.format(session_id=session_id, type=type)
+            if type
+            else every.name.format(session_id=session_id)
+        )
+        return await self.apage(user_id, index, window, required=required)
+
+    async def acount_of_session(self, user_id: str, session_id: str) -> int:
+        return await self.acount(user_id, self.model.indexes[1].name.format(session_id=session_id))
+
+    async def unreferenced_ids(self, user_id: str, *, before: int, limit: int) -> list[str]:
+        """The ids of pictures no message has shown since `before`, in milliseconds since 1970."""
+        return await self.ids_up_to(user_id, str(self.model.ref_count.zero_index), score=before, limit=limit)
+
+    def session_key(self, user_id: str, session_id: str) -> str:
+        """The key of a session, which lives a layer above; DoesNotExist when `session_id` cannot be an id."""
+        if not is_id(session_id):
+            raise DoesNotExist(f"session {session_id[:40]!r}")
+        return owner_key(user_id, self.model.session_id.to, session_id)

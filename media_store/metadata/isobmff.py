@@ -1,0 +1,142 @@
+"""ISO base media files: boxes in boxes, items that a `meta` box lists, samples that a track lists.
+
+ISO/IEC 14496-12, sections 4.2 (boxes), 8.7 (samples), 8.11.3 (iloc) and 8.11.6 (iinf).
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from media_store.metadata.reader import MAX_READS, Reader
+from nanobanana.errors import UnreadablePicture
+
+VERSION_AND_FLAGS = 4  # bytes at the start of a "full" box
+IN_FILE, IN_IDAT = 0, 1  # what the offsets of an item's extents count from
+# Items may share bytes, as equal tiles of a grid do, but not to make work without end.
+MAX_SHARED_BYTES = 4 * 1024**2
+
+Extent = tuple[int, int]  # start and end in the file
+
+
+class Box(NamedTuple):
+    type: bytes
+    start: int
+    body: int
+    end: int
+
+
+class Item(NamedTuple):
+    type: bytes
+    type_position: int
+    extents: list[Extent]
+
+
+def boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
+    """The boxes that lie whole in `data[start:end]`, one behind the other."""
+    for _ in range(MAX_READS):
+        body = start + 8
+        size = int.from_bytes(data[start : start + 4])
+        if size == 0:
+            size = end - start
+        elif size == 1:
+            size = int.from_bytes(data[body : body + 8])
+            body += 8
+        if not body <= start + size <= end:
+            return
+        yield Box(data[start + 4 : start + 8], start, body, start + size)
+        start += size
+
+
+def children(data: bytes, box: Box) -> dict[bytes, Box]:
+    body = box.body + (VERSION_AND_FLAGS if box.type == b"meta" else 0)
+    return {child.type: child for child in boxes(data, body, box.end)}
+
+
+def descendant(data: bytes, box: Box, *path: bytes) -> Box:
+    for type in path:
+        box = _required(children(data, box), type)
+    return box
+
+
+def _required(among: dict[bytes, Box], type: bytes) -> Box:
+    if type not in among:
+        raise UnreadablePicture
+    return among[type]
+
+
+def items(data: bytes, meta: Box) -> list[Item]:
+    """The items of a `meta` box that have a place in the file."""
+    parts = children(data, meta)
+    types = _item_types(data, _required(parts, b"iinf"))
+    extents = _item_extents(data, parts)
+    if sum(end - start for found in extents.values() for start, end in found) > len(data) + MAX_SHARED_BYTES:
+        raise UnreadablePicture
+    return [Item(*types[item_id], extents[item_id]) for item_id in types if item_id in extents]
+
+
+def _item_types(data: bytes, iinf: Box) -> dict[int, tuple[bytes, int]]:
+    """For each item its type, and where that stands in the file."""
+    reader = Reader(data, iinf.body, iinf.end)
+    version = reader.number(1)
+    reader.take(3)  # flags
+    reader.take(2 if version == 0 else 4)  # count
+    return dict(_item_type(data, box) for box in boxes(data, reader.position, iinf.end))
+
+
+def _item_type(data: bytes, infe: Box) -> tuple[int, tuple[bytes, int]]:
+    reader = Reader(data, infe.body, infe.end)
+    version = reader.number(1)
+    reader.take(3)  # flags
+    item_id = reader.number(4 if version == 3 else 2)
+    reader.take(2)  # protection
+    position = reader.position
+    return item_id, (bytes(reader.take(4)), position)
+
+
+def _item_extents(data: bytes, parts: dict[bytes, Box]) -> dict[int, list[Extent]]:
+    iloc = _required(parts, b"iloc")
+    reader = Reader(data, iloc.body, iloc.end)
+    version = reader.number(1)
+    reader.take(3)  # flags
+    offset_size, length_size = divmod(reader.number(1), 16)
+    base_size, index_size = divmod(reader.number(1), 16)
+    id_size = 4 if version == 2 else 2
+    extents: dict[int, list[Extent]] = {}
+    for _ in range(reader.number(id_size)):
+        item_id = reader.number(id_size)
+        method = reader.number(2) & 0x0F if version > 0 else IN_FILE
+        reader.take(2)  # data reference
+        base = _origin(parts, method) + reader.number(base_size)
+        extents[item_id] = []
+        for _ in range(reader.number(2)):
+            reader.take(index_size if version > 0 else 0)
+            start = base + reader.number(offset_size)
+            extents[item_id].append(_extent(data, start, reader.number(length_size)))
+    return extents
+
+
+def _origin(parts: dict[bytes, Box], method: int) -> int:
+    if method == IN_FILE:
+        return 0
+    if method == IN_IDAT:
+        return _required(parts, b"idat").body
+    raise UnreadablePicture("The picture places its items in a way that is not supported.")
+
+
+def _extent(data: bytes, start: int, length: int) -> Extent:
+    if start + length > len(data):
+        raise UnreadablePicture
+    return start, start + length
+
+
+def first_sample(data: bytes, track: Box) -> Extent:
+    """Where the first picture of a sequence lies."""
+    tables = children(data, descendant(data, track, b"mdia", b"minf", b"stbl"))
+    sizes = _required(tables, b"stsz")
+    reader = Reader(data, sizes.body + VERSION_AND_FLAGS, sizes.end)
+    common_size = reader.number(4)
+    reader.take(4)  # count
+    size = common_size or reader.number(4)
+    offset_size, offsets = (8, tables[b"co64"]) if b"co64" in tables else (4, _required(tables, b"stco"))
+    reader = Reader(data, offsets.body + VERSION_AND_FLAGS, offsets.end)
+    reader.take(4)  # count
+    return _extent(data, reader.number(offset_size), size)

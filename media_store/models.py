@@ -1,0 +1,39 @@
+"""Pictures. The record says what a picture is; the bytes lie in the storage."""
+
+from media_store.managers import ImageManager
+from nanobanana.redisdb.fields import (
+    CounterField,
+    DateTimeField,
+    IntegerField,
+    ReferenceField,
+    TextField,
+    now,
+)
+from nanobanana.redisdb.indexes import Index
+from nanobanana.redisdb.models import Model
+
+UPLOADED = "uploaded"
+
+
+class Image(Model):
+    """A picture of a user; `ref_count` messages show it. Sizes are in pixels (upright) and bytes."""
+
+    kind = "image"
+    session_id = ReferenceField(to="session")
+    type = TextField(default=UPLOADED)
+    mime = TextField()
+    width = IntegerField()
+    height = IntegerField()
+    size = IntegerField()
+    thumb_size = IntegerField()
+    sha256 = TextField()  # of the stored original
+    ref_count = CounterField(zero_index="images:unreferenced")
+    created_at = DateTimeField(default=now)
+    updated_at = DateTimeField(default=now)
+
+    indexes = (
+        Index("images", score="created_at"),
+        Index("session:{session_id}:images", score="created_at"),
+        Index("session:{session_id}:images:{type}", score="created_at"),
+    )
+    objects = ImageManager()

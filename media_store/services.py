@@ -1,0 +1,198 @@
+"""What can be done with pictures: the only writer of records and bytes, and the only one to tell of it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import BinaryIO
+
+from django.conf import settings
+
+from accounts.models import User
+from accounts.services import changes_of
+from media_store.imaging import PreparedPicture, prepare
+from media_store.models import Image
+from media_store.storage import get_storage
+from nanobanana.errors import APIError, ImageInUse, NotFound, PayloadTooLarge
+from nanobanana.events import ImageCreated, ImageDeleted
+from nanobanana.exception_handler import translate
+from nanobanana.pools import BoundedPool
+from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.fields import milliseconds, now
+from nanobanana.redisdb.ids import new_id, time_of
+from nanobanana.redisdb.managers import Page, Window
+from nanobanana.redisdb.unit_of_work import Operation, unit_of_work
+
+ORIGINAL, THUMB = "original", "thumb"
+THUMB_MIME = "image/webp"
+CLEANED_AT_ONCE = 100
+STEP = 500  # records removed at once
+WAITING = 100  # pictures in line in one process
+NO_IMAGE = "There is no such image."
+NO_SESSION = "There is no such session."
+
+_pool = BoundedPool("imaging", waiting=WAITING)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file as it came; the name is only good for telling the client which file is meant."""
+
+    filename: str
+    size: int
+    file: BinaryIO
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file of a batch: an image or an error."""
+
+    filename: str
+    image: Image | None = None
+    error: APIError | None = None
+
+
+async def get_image(*, user: User, image_id: str) -> Image:
+    """The user's picture; NotFound when it is absent or somebody else's."""
+    try:
+        return await Image.objects.aget(user.id, image_id)
+    except DoesNotExist as error:
+        raise NotFound(NO_IMAGE) from error
+
+
+async def list_images(*, user: User, window: Window) -> Page[Image]:
+    return await Image.objects.alist(user.id, window)
+
+
+async def list_session_images(
+    *, user: User, session_id: str, type: str | None, window: Window
+) -> Page[Image]:
+    try:
+        return await Image.objects.alist_of_session(user.id, session_id, type, window)
+    except DoesNotExist as error:
+        raise NotFound(NO_SESSION) from error
+
+
+async def upload_image(
+    *, user: User, session_id: str, type: str, upload: Upload, operation: Operation | None = None
+) -> Image:
+    """Store a picture with its thumbnail: bytes first, then the record, which so never lacks them."""
+    if upload.size > settings.MAX_FILE_SIZE:
+        raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
+    await _require_session(user, session_id)
+    picture = await _pool.run(prepare, upload.file)
+    image = _new_image(user, session_id, type, picture)
+    # A client that leaves does not stop what has begun: bytes and record come together or not at all.
+    return await asyncio.shield(asyncio.ensure_future(_store(user, image, picture, operation)))
+
+
+async def upload_images(
+    *, user: User, session_id: str, type: str, uploads: Sequence[Upload]
+) -> list[Outcome]:
+    """Store several pictures; one that fails does not stop the others."""
+    await _require_session(user, session_id)
+    return await asyncio.gather(*[_attempt(user, session_id, type, upload) for upload in uploads])
+
+
+async def delete_image(*, user: User, image_id: str) -> None:
+    """Delete a picture that no message shows; ImageInUse when one does."""
+    image = await get_image(user=user, image_id=image_id)
+    image.__dict__.update(ref_count=0)
+    async with changes_of(user) as work:
+        work.expect_exists(image, NotFound(NO_IMAGE))
+        work.expect_equal(image, "ref_count", ImageInUse())
+        Image.objects.delete(work, image)
+        work.emit(ImageDeleted(session_id=image.session_id, image_id=image.id))
+    await get_storage().delete_prefix(image_prefix(user.id, image.id))
+
+
+async def clean_up(*, user: User) -> list[Outcome]:
+    """Delete pictures that no message has shown for the grace period; a bounded number at a time."""
+    before = milliseconds(now() - timedelta(seconds=settings.CLEANUP_GRACE))
+    image_ids = await Image.objects.unreferenced_ids(user.id, before=before, limit=CLEANED_AT_ONCE)
+    return [await _attempt_deletion(user, image_id) for image_id in image_ids]
+
+
+async def remove_everything(*, user_id: str, **_: object) -> None:
+    """Remove a deleted account's pictures, in bounded steps that can be repeated."""
+    await get_storage().delete_prefix(user_id)
+    while image_ids := await Image.objects.ids(user_id, "images", first=0, limit=STEP):
+        page = await Image.objects.aget_many(user_id, image_ids)
+        async with unit_of_work(user_id) as work:
+            for image in page.objects:
+                Image.objects.delete(work, image)
+            Image.objects.remove_ids(work, "images", image_ids)
+
+
+def image_prefix(user_id: str, image_id: str) -> str:
+    """What the storage keys of a picture's files start with."""
+    return f"{user_id}/{image_id}"
+
+
+def storage_key(user_id: str, image_id: str, variant: str) -> str:
+    return f"{image_prefix(user_id, image_id)}/{variant}"
+
+
+async def _require_session(user: User, session_id: str) -> None:
+    """Fail before the work, not after it; the commit asks again."""
+    await list_session_images(user=user, session_id=session_id, type=None, window=Window(limit=1))
+
+
+def _new_image(user: User, session_id: str, type: str, picture: PreparedPicture) -> Image:
+    identifier = new_id()
+    moment = time_of(identifier)
+    return Image(
+        user.id,
+        identifier,
+        session_id=session_id,
+        type=type,
+        mime=picture.info.mime,
+        width=picture.info.width,
+        height=picture.info.height,
+        size=len(picture.original),
+        thumb_size=len(picture.thumbnail),
+        sha256=picture.sha256,
+        created_at=moment,
+        updated_at=moment,
+    )
+
+
+async def _store(user: User, image: Image, picture: PreparedPicture, operation: Operation | None) -> Image:
+    planned = image.id
+    storage = get_storage()
+    try:
+        await storage.put(storage_key(user.id, planned, ORIGINAL), picture.original)
+        await storage.put(storage_key(user.id, planned, THUMB), picture.thumbnail)
+        await _commit(user, image, operation)
+    except Exception:
+        await storage.delete_prefix(image_prefix(user.id, planned))
+        raise
+    if image.id != planned:  # a repeated request, answered with the picture of the first
+        await storage.delete_prefix(image_prefix(user.id, planned))
+    return image
+
+
+async def _commit(user: User, image: Image, operation: Operation | None) -> None:
+    if operation:
+        content = f"{operation.fingerprint} {image.sha256} {image.session_id} {image.type}"
+        operation = replace(operation, fingerprint=content)
+    async with changes_of(user, operation) as work:
+        work.expect_exists(Image.objects.session_key(user.id, image.session_id), NotFound(NO_SESSION))
+        Image.objects.create(work, image)
+        work.emit(ImageCreated(session_id=image.session_id, image_id=image.id), image)
+
+
+async def _attempt(user: User, session_id: str, type: str, upload: Upload) -> Outcome:
+    try:
+        image = await upload_image(user=user, session_id=session_id, type=type, upload=upload)
+    except Exception as error:
+        return Outcome(upload.filename, error=translate(error))
+    return Outcome(upload.filename, image=image)
+
+
+async def _attempt_deletion(user: User, image_id: str) -> Outcome:
+    try:
+        await delete_image(user=user, image_id=image_id)
+    except Exception as error:
+        return Outcome(image_id, error=translate(error))
+    return Outcome(image_id)

@@ -1,0 +1,12 @@
+from django.urls import path
+
+from media_store.views import ImageViewSet
+
+urlpatterns = [
+    path("images/upload", ImageViewSet.as_view({"post": "upload"})),
+    path("images/upload/batch", ImageViewSet.as_view({"post": "upload_batch"})),
+    path("images/cleanup", ImageViewSet.as_view({"post": "clean_up"})),
+    path("images/user/all", ImageViewSet.as_view({"get": "list"})),
+    path("images/session/<str:session_id>", ImageViewSet.as_view({"get": "list_of_session"})),
+    path("images/<str:image_id>", ImageViewSet.as_view({"get": "retrieve", "delete": "destroy"})),
+]

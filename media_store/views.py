@@ -1,0 +1,125 @@
+"""`/api/images` and `/media`."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+
+from accounts.models import User
+from accounts.viewsets import SignedInViewSet
+from media_store import links, services
+from media_store.serializers import UploadSerializer, render_image, validate_type
+from media_store.services import ORIGINAL, THUMB, THUMB_MIME, Upload, storage_key
+from media_store.storage import get_storage
+from media_store.streaming import file_response
+from nanobanana.errors import Forbidden, UnsupportedMedia, ValidationFailed
+from nanobanana.pagination import listing, window_of
+from nanobanana.pools import BoundedPool
+from nanobanana.serializers import validate
+from nanobanana.viewsets import ViewSet
+
+IMAGES_A_PAGE = 100
+FILES_AT_ONCE = 10
+_parsers = BoundedPool("multipart", threads=2, waiting=200)
+
+
+class ImageViewSet(SignedInViewSet):
+    async def upload(self) -> HttpResponse:
+        uploads, fields = await self._form("image", most=1)
+        image = await services.upload_image(
+            user=self.user, upload=uploads[0], operation=self.operation(), **fields
+        )
+        return self.answer({"message": "Image uploaded.", "image": render_image(image)}, 201)
+
+    async def upload_batch(self) -> HttpResponse:
+        uploads, fields = await self._form("images", most=FILES_AT_ONCE)
+        outcomes = await services.upload_images(user=self.user, uploads=uploads, **fields)
+        return self.answer({"message": "Images uploaded.", "results": results_of(outcomes)}, 201)
+
+    async def retrieve(self, image_id: str) -> HttpResponse:
+        image = await services.get_image(user=self.user, image_id=image_id)
+        return self.answer({"image": render_image(image)})
+
+    async def destroy(self, image_id: str) -> HttpResponse:
+        await services.delete_image(user=self.user, image_id=image_id)
+        return self.answer({"message": "Image deleted."})
+
+    async def list(self) -> HttpResponse:
+        window = window_of(self.request.GET, limit=IMAGES_A_PAGE, descending=True)
+        return self._listed(await services.list_images(user=self.user, window=window), window)
+
+    async def list_of_session(self, session_id: str) -> HttpResponse:
+        window = window_of(self.request.GET, limit=IMAGES_A_PAGE, descending=True)
+        type = self.request.GET.get("type")
+        if type:
+            validate_type(type)
+        page = await services.list_session_images(
+            user=self.user, session_id=session_id, type=type, window=window
+        )
+        return self._listed(page, window)
+
+    async def clean_up(self) -> HttpResponse:
+        outcomes = await services.clean_up(user=self.user)
+        return self.answer({"message": "Unused images deleted.", "results": results_of(outcomes)})
+
+    def _listed(self, page: Any, window: Any) -> HttpResponse:
+        listed = listing(page, window, score="created_at")
+        images = [render_image(image) for image in listed.objects]
+        return self.answer({"images": images, "pagination": listed.pagination})
+
+    async def _form(self, name: str, *, most: int) -> tuple[Sequence[Upload], dict[str, str]]:
+        """The files of the field `name` and the other fields of a multipart body."""
+        if self.request.content_type != "multipart/form-data":
+            raise UnsupportedMedia("Send the picture as multipart/form-data.")
+        files = await _parsers.run(self._files, name)
+        fields = validate(UploadSerializer, self.request.POST.dict())
+        if not 0 < len(files) <= most:
+            sentence = (
+                f"Send 1 to {most} files in this field." if most > 1 else "Send one file in this field."
+            )
+            raise ValidationFailed(details={name: [sentence]})
+        uploads = [Upload(str(file.name), file.size or 0, file.file) for file in files]
+        return uploads, {"session_id": fields["sessionId"], "type": fields["type"]}
+
+    def _files(self, name: str) -> Sequence[UploadedFile]:
+        return self.request.FILES.getlist(name)
+
+
+class MediaViewSet(ViewSet):
+    """The bytes behind `path` and `thumbPath`: whoever has the signed address may look."""
+
+    async def retrieve(self, user_id: str, image_id: str, variant: str) -> HttpResponseBase:
+        query = self.request.GET
+        expires_at = links.verify(user_id, image_id, variant, query.get("e", ""), query.get("s", ""))
+        if variant not in {ORIGINAL, THUMB}:
+            raise Forbidden
+        image = await services.get_image(user=User(user_id, user_id), image_id=image_id)
+        mime, size = (image.mime, image.size) if variant == ORIGINAL else (THUMB_MIME, image.thumb_size)
+        return await file_response(
+            self.request,
+            storage=get_storage(),
+            key=storage_key(user_id, image_id, variant),
+            size=size,
+            mime=mime,
+            etag=f'"{image.sha256[:32]}-{variant}"',
+            max_age=max(0, expires_at - int(time.time())),
+            filename=f"{image_id}.{mime.removeprefix('image/')}",
+        )
+
+
+def results_of(outcomes: list[services.Outcome]) -> dict[str, Any]:
+    """`{successful, failed: [{filename, error, message}], total}`."""
+    failed = [
+        {"filename": outcome.filename, "error": outcome.error.code, "message": outcome.error.message}
+        for outcome in outcomes
+        if outcome.error
+    ]
+    successful = [
+        render_image(outcome.image) if outcome.image else outcome.filename
+        for outcome in outcomes
+        if not outcome.error
+    ]
+    return {"successful": successful, "failed": failed, "total": len(outcomes)}

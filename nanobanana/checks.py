@@ -1,0 +1,57 @@
+"""Django system checks: what production refuses, and development only warns of."""
+
+import re
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+
+from nanobanana.storage_choice import has_credentials, requested_storage
+
+SHORTEST_SECRET = 32  # characters
+EXAMPLE_SECRETS = re.compile(
+    r"secret|password|your[-_ ]|jwt[-_ ]?key|(change|replace)[-_ ]?(me|this|it)|example|development",
+    re.IGNORECASE,
+)
+FEWEST_DISTINCT_CHARACTERS = 10
+NEW_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(48))' prints a good one."
+
+
+def check_secret(**kwargs: Any) -> list[CheckMessage]:
+    secret = settings.JWT_SECRET
+    if not secret:
+        problem = "JWT_SECRET is missing."
+    elif EXAMPLE_SECRETS.search(secret) or len(set(secret)) < FEWEST_DISTINCT_CHARACTERS:
+        problem = "JWT_SECRET can be guessed, and who knows it can sign in as anybody."
+    elif len(secret) < SHORTEST_SECRET:
+        problem = f"JWT_SECRET is shorter than {SHORTEST_SECRET} characters."
+    else:
+        return []
+    return [refused_in_production(1, problem, hint=NEW_SECRET)]
+
+
+def check_debug(**kwargs: Any) -> list[CheckMessage]:
+    return [refused_in_production(2, "DEBUG is on.")] if settings.DEBUG else []
+
+
+def check_storage(**kwargs: Any) -> list[CheckMessage]:
+    requested = requested_storage()
+    if requested == "local":
+        return []
+    if has_credentials(requested):
+        problem = f"STORAGE_TYPE={requested} is not in this version, which keeps pictures on its own disk."
+        return [Error(problem, hint="Set STORAGE_TYPE=local.", id="nanobanana.E003")]
+    problem = f"STORAGE_TYPE={requested} has no credentials of its own, so pictures are kept locally."
+    return [refused_in_production(3, problem, hint="Set STORAGE_TYPE=local.")]
+
+
+def check_origins(**kwargs: Any) -> list[CheckMessage]:
+    if "*" not in settings.CORS_ORIGIN:
+        return []
+    return [Warning("CORS_ORIGIN=* lets the pages of every site call this server.", id="nanobanana.W004")]
+
+
+def refused_in_production(number: int, problem: str, hint: str | None = None) -> CheckMessage:
+    if settings.IS_PRODUCTION:
+        return Error(problem, hint=hint, id=f"nanobanana.E{number:03}")
+    return Warning(f"Production would refuse this: {problem}", hint=hint, id=f"nanobanana.W{number:03}")

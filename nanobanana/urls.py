@@ -1,0 +1,17 @@
+"""Every address of the REST interface; the WebSocket's is in realtime/routing.py."""
+
+from django.urls import include, path, re_path
+
+from media_store.views import MediaViewSet
+from nanobanana.views import HealthViewSet, UnknownViewSet
+
+EVERY_METHOD = ("get", "post", "put", "patch", "delete", "options")
+
+urlpatterns = [
+    path("api/auth/", include("accounts.urls")),
+    path("api/", include("chats.urls")),
+    path("api/", include("media_store.urls")),
+    path("media/<str:user_id>/<str:image_id>/<str:variant>", MediaViewSet.as_view({"get": "retrieve"})),
+    path("health", HealthViewSet.as_view({"get": "retrieve"})),
+    re_path("", UnknownViewSet.as_view(dict.fromkeys(EVERY_METHOD, "retrieve"))),
+]

@@ -1,0 +1,92 @@
+"""One process that serves: `python -m nanobanana.worker APPLICATION LISTENER READY SUPERVISOR`.
+
+APPLICATION is the import string of an ASGI application; LISTENER and READY are the numbers of two inherited
+files, the listening socket and a pipe to close once requests are answered; SUPERVISOR is the parent's pid.
+"""
+
+import os
+import signal
+import socket
+import sys
+
+from uvicorn import Config, Server
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+LARGEST_HEAD = 64 * 1024  # bytes of a request's line and headers
+LARGEST_FRAME = 64 * 1024  # bytes of a WebSocket message
+GRACE = 10  # seconds that running requests have when the worker is told to stop
+
+HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 29\r\nconnection: close\r\n\r\n"
+    b"The request has a huge head.\n"
+)
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """uvicorn reads a head of any length into memory; here it has a limit."""
+
+    head_size = 0
+    head_is_open = False
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.head_is_open:
+            self.head_size += len(data)
+            if self.head_size > LARGEST_HEAD:
+                self.transport.write(HEAD_TOO_LARGE)
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.head_size = 0
+        self.head_is_open = True
+
+    def on_headers_complete(self) -> None:
+        self.head_is_open = False
+        super().on_headers_complete()
+
+
+class Heartbeat:
+    """Called every second while requests are served."""
+
+    def __init__(self, ready: int | None, supervisor: int) -> None:
+        self.ready: int | None = ready
+        self.supervisor = supervisor
+
+    async def __call__(self) -> None:
+        if self.ready is not None:
+            os.close(self.ready)
+            self.ready = None
+        if os.getppid() != self.supervisor:  # it was killed: nobody else would stop this process
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def configuration(application: str, heartbeat: Heartbeat) -> Config:
+    return Config(
+        application,
+        loop="uvloop",
+        http=BoundedHttpProtocol,
+        ws="websockets-sansio",
+        lifespan="on",
+        log_config=None,  # Django's LOGGING rules
+        access_log=False,
+        server_header=False,
+        ws_max_size=LARGEST_FRAME,
+        ws_per_message_deflate=False,
+        ws_ping_interval=30,
+        ws_ping_timeout=30,
+        timeout_keep_alive=75,  # longer than the 60 s of the usual proxies, so that they close first
+        timeout_graceful_shutdown=GRACE,
+        callback_notify=heartbeat,
+        timeout_notify=0,
+    )
+
+
+def main(application: str, listener: int, ready: int, supervisor: int) -> None:
+    config = configuration(application, Heartbeat(ready, supervisor))
+    Server(config).run([socket.socket(fileno=listener)])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:5]))

@@ -1,0 +1,31 @@
+"""Why the server closes a socket. `docs/websocket.md` says what a client does about each."""
+
+from enum import IntEnum
+
+from nanobanana.errors import APIError, Forbidden, NotFound, ServiceUnavailable, StorageFull, Unauthorized
+
+
+class CloseCode(IntEnum):
+    INTERNAL_ERROR = 1011
+    RESTARTING = 1012
+    TRY_AGAIN_LATER = 1013
+    TOO_SLOW = 4008
+    SILENT = 4012
+    TOO_MANY_FRAMES = 4029
+    UNAUTHORIZED = 4401
+    FORBIDDEN = 4403
+    NOT_FOUND = 4404
+
+
+def close_code_of(error: APIError) -> CloseCode:
+    """The code that refuses a connection for this error."""
+    match error:
+        case Unauthorized():
+            return CloseCode.UNAUTHORIZED
+        case Forbidden():
+            return CloseCode.FORBIDDEN
+        case NotFound():
+            return CloseCode.NOT_FOUND
+        case ServiceUnavailable() | StorageFull():
+            return CloseCode.TRY_AGAIN_LATER
+    return CloseCode.INTERNAL_ERROR

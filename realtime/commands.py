@@ -1,0 +1,124 @@
+"""What a client may say on a socket: each type of frame, its payload, and what it does."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import orjson
+from rest_framework import serializers
+
+from chats.services import get_session
+from nanobanana.errors import BadRequest, Conflict, MalformedBody, NotFound, ValidationFailed
+from nanobanana.exception_handler import sentences_by_field
+from nanobanana.serializers import IdField, validate
+from realtime import frames
+from realtime.authentication import SESSIONS_OF_A_DEVICE
+from realtime.frames import UserTyping
+from realtime.hub import Hub
+from realtime.indicators import TypingIndicators
+from realtime.peer import Peer
+
+
+class NoPayload(serializers.Serializer):
+    """Whatever comes with the frame is ignored."""
+
+    def run_validation(self, data: Any = None) -> dict[str, Any]:
+        return {}
+
+
+class SessionPayload(serializers.Serializer):
+    sessionId = IdField(source="session_id")
+
+
+class TypingPayload(SessionPayload):
+    isTyping = serializers.BooleanField(source="is_typing")
+
+
+class Commands:
+    """The commands of one connected device."""
+
+    def __init__(self, hub: Hub, peer: Peer) -> None:
+        self._hub = hub
+        self._peer = peer
+        self._typing = TypingIndicators(self._announce_typing, hub.background.spawn)
+
+    async def run(self, text: str) -> None:
+        """Do what a frame says; raises what the caller answers as an `error` frame."""
+        frame = parsed(text)
+        command = COMMANDS.get(frame["type"])
+        if command is None:
+            raise BadRequest(f"There is no frame of this type; there are {', '.join(COMMANDS)}.")
+        try:
+            payload = validate(command.payload, frame.get("payload"))
+        except serializers.ValidationError as error:
+            raise ValidationFailed(details=sentences_by_field(error.detail, "payload")) from error
+        await command.run(self, **payload)
+
+    def end(self) -> None:
+        """The device has gone: others need not think that it is still typing."""
+        self._typing.stop_all()
+
+    async def join_session(self, session_id: str) -> None:
+        await get_session(user=self._peer.user, session_id=session_id)
+        if len(self._peer.session_ids | {session_id}) > SESSIONS_OF_A_DEVICE:
+            raise Conflict(f"A device can be in {SESSIONS_OF_A_DEVICE} sessions at once; leave one first.")
+        self._peer.session_ids.add(session_id)
+        self._peer.send(frames.joined_session(session_id))
+
+    async def leave_session(self, session_id: str) -> None:
+        self._expect_joined(session_id)
+        self._peer.session_ids.discard(session_id)
+        self._peer.send(frames.left_session(session_id))
+        await self._typing.stop(session_id)
+
+    async def typing(self, session_id: str, is_typing: bool) -> None:
+        self._expect_joined(session_id)
+        if is_typing:
+            await self._typing.start(session_id)
+        else:
+            await self._typing.stop(session_id)
+
+    async def ping(self) -> None:
+        self._peer.send(frames.pong())
+
+    async def pong(self) -> None:
+        """A sign of life, as any frame is."""
+
+    def _expect_joined(self, session_id: str) -> None:
+        if session_id not in self._peer.session_ids:
+            raise NotFound("This device is not in that session.")
+
+    async def _announce_typing(self, session_id: str, is_typing: bool) -> None:
+        announcement = UserTyping(
+            type="user_typing",
+            sessionId=session_id,
+            userId=self._peer.user.id,
+            connectionId=self._peer.connection_id,
+            isTyping=is_typing,
+            timestamp=frames.moment(),
+        )
+        await self._hub.publish(self._peer.user.id, frames.encode(announcement).text)
+
+
+class Command(NamedTuple):
+    payload: type[serializers.Serializer]
+    run: Callable[..., Awaitable[None]]
+
+
+COMMANDS = {
+    "join_session": Command(SessionPayload, Commands.join_session),
+    "leave_session": Command(SessionPayload, Commands.leave_session),
+    "typing": Command(TypingPayload, Commands.typing),
+    "ping": Command(NoPayload, Commands.ping),
+    "pong": Command(NoPayload, Commands.pong),
+}
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """The frame as an object with a `type`."""
+    try:
+        frame = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise MalformedBody(f"The frame is not JSON: {error}.") from error
+    if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
+        raise BadRequest('A frame is a JSON object with a type, such as {"type": "ping"}.')
+    return frame

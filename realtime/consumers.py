@@ -1,0 +1,120 @@
+"""The WebSocket consumer: transport only. It admits, passes frames on, pings, and says goodbye."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels.consumer import AsyncConsumer, get_handler_name
+from channels.exceptions import StopConsumer
+
+from nanobanana.errors import MalformedBody
+from nanobanana.exception_handler import translate
+from realtime import frames
+from realtime.authentication import Handshake, admit
+from realtime.close_codes import CloseCode, close_code_of
+from realtime.commands import Commands
+from realtime.hub import Hub, get_hub
+from realtime.peer import Peer
+
+PING_INTERVAL = 30  # seconds
+PINGS_UNANSWERED = 2  # then the peer is gone
+FRAMES_A_SECOND = 50  # that a device may send
+
+Message = dict[str, Any]
+
+
+class DeviceConsumer(AsyncConsumer):
+    """One socket of one device, from the handshake to the end."""
+
+    peer: Peer | None = None
+    hub: Hub
+    commands: Commands
+
+    def __init__(self) -> None:
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._pings_unanswered = 0
+        self._second = 0.0
+        self._frames_this_second = 0
+
+    async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._leave()
+
+    async def dispatch(self, message: Message) -> None:
+        # The base class would first close idle database connections, in a thread; there are none.
+        await getattr(self, get_handler_name(message))(message)
+
+    async def websocket_connect(self, message: Message) -> None:
+        """Accept first: a browser cannot see why a handshake failed, but it sees a close code."""
+        handshake = Handshake.of(self.scope)
+        await self.send({"type": "websocket.accept", "subprotocol": handshake.subprotocol})
+        try:
+            await self._admit(handshake)
+        except Exception as error:
+            await self.send({"type": "websocket.close", "code": close_code_of(translate(error))})
+
+    async def websocket_receive(self, message: Message) -> None:
+        if self.peer is None or self.peer.outbox.is_closed:
+            return
+        self._pings_unanswered = 0
+        if self._is_flooding():
+            self.peer.outbox.close(CloseCode.TOO_MANY_FRAMES)
+            return
+        try:
+            await self.commands.run(text_of(message))
+        except Exception as error:
+            self.peer.send(frames.error(translate(error)))
+
+    async def websocket_disconnect(self, message: Message) -> None:
+        raise StopConsumer
+
+    async def _admit(self, handshake: Handshake) -> None:
+        visitor, session_ids = await admit(handshake)
+        peer = Peer(visitor, session_ids, self.base_send)
+        self.hub = get_hub()
+        await self.hub.join(peer, handshake.cursor, is_return=bool(handshake.since))
+        self.peer = peer
+        self.commands = Commands(self.hub, peer)
+        self._call_later("ping", PING_INTERVAL, self._ping)
+        self._call_later("expiry", visitor.expires_at - time.time(), self._expire)
+
+    def _leave(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        if self.peer is not None:
+            self.commands.end()
+            self.hub.leave(self.peer)
+
+    def _call_later(self, name: str, seconds: float, action: Callable[[Peer], None]) -> None:
+        assert self.peer is not None
+        self._timers[name] = asyncio.get_running_loop().call_later(seconds, action, self.peer)
+
+    def _ping(self, peer: Peer) -> None:
+        if self._pings_unanswered == PINGS_UNANSWERED:
+            peer.outbox.close(CloseCode.SILENT)
+            return
+        self._pings_unanswered += 1
+        peer.send(frames.ping(peer.cursor))
+        self._call_later("ping", PING_INTERVAL, self._ping)
+
+    def _expire(self, peer: Peer) -> None:
+        peer.outbox.close(CloseCode.UNAUTHORIZED)
+
+    def _is_flooding(self) -> bool:
+        now = time.monotonic()
+        if now - self._second >= 1:
+            self._second = now
+            self._frames_this_second = 0
+        self._frames_this_second += 1
+        return self._frames_this_second > FRAMES_A_SECOND
+
+
+def text_of(message: Message) -> str:
+    """The text of a frame; a binary one is refused."""
+    text = message.get("text")
+    if text is None:
+        raise MalformedBody("Frames are text, never binary.")
+    return text

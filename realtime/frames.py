@@ -1,0 +1,131 @@
+"""Every frame the server sends, and how it is encoded. `docs/websocket.md` explains them."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
+
+import orjson
+
+from nanobanana.errors import APIError
+from nanobanana.redisdb.event_log import Cursor
+from nanobanana.redisdb.fields import now
+from nanobanana.serializers import timestamp
+
+
+class Frame(NamedTuple):
+    """An encoded frame, made once however many sockets it goes to; `size` is in bytes."""
+
+    text: str
+    size: int
+
+
+class Connected(TypedDict):
+    type: Literal["connected"]
+    sessionId: str
+    sessionIds: list[str]
+    userId: str
+    connectionId: str
+    cursor: str
+    recovered: bool
+    timestamp: str
+
+
+class ResyncRequired(TypedDict):
+    type: Literal["resync_required"]
+    cursor: str
+
+
+class JoinedSession(TypedDict):
+    type: Literal["joined_session"]
+    sessionId: str
+    timestamp: str
+
+
+class LeftSession(TypedDict):
+    type: Literal["left_session"]
+    sessionId: str
+    timestamp: str
+
+
+class UserTyping(TypedDict):
+    type: Literal["user_typing"]
+    sessionId: str
+    userId: str
+    connectionId: str
+    isTyping: bool
+    timestamp: str
+
+
+class Ping(TypedDict):
+    type: Literal["ping"]
+    cursor: str
+
+
+class Pong(TypedDict):
+    type: Literal["pong"]
+
+
+class Error(TypedDict):
+    type: Literal["error"]
+    code: str
+    message: str
+    details: NotRequired[dict[str, list[str]]]
+
+
+class DataEvent(TypedDict):
+    """An event of the log; `type` is the name of a class in `nanobanana/events.py`."""
+
+    type: str
+    sessionId: str | None
+    payload: dict[str, Any]
+    cursor: str
+    timestamp: str
+
+
+SERVER_FRAMES = (
+    Connected,
+    ResyncRequired,
+    JoinedSession,
+    LeftSession,
+    UserTyping,
+    Ping,
+    Pong,
+    Error,
+    DataEvent,
+)
+
+
+def encode(content: Mapping[str, Any]) -> Frame:
+    encoded = orjson.dumps(content)
+    return Frame(encoded.decode(), len(encoded))
+
+
+def resync_required(cursor: Cursor) -> Frame:
+    return encode(ResyncRequired(type="resync_required", cursor=str(cursor)))
+
+
+def joined_session(session_id: str) -> Frame:
+    return encode(JoinedSession(type="joined_session", sessionId=session_id, timestamp=moment()))
+
+
+def left_session(session_id: str) -> Frame:
+    return encode(LeftSession(type="left_session", sessionId=session_id, timestamp=moment()))
+
+
+def ping(cursor: Cursor) -> Frame:
+    return encode(Ping(type="ping", cursor=str(cursor)))
+
+
+def pong() -> Frame:
+    return encode(Pong(type="pong"))
+
+
+def error(problem: APIError) -> Frame:
+    content = Error(type="error", code=problem.code, message=problem.message)
+    if problem.details:
+        content["details"] = problem.details
+    return encode(content)
+
+
+def moment() -> str:
+    """This moment, as frames say it."""
+    return str(timestamp(now()))

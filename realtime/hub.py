@@ -1,0 +1,173 @@
+"""The hub of a process: one subscription for each user with sockets here, and the checks that keep it right.
+
+What is said on a user's doorbell channel:
+
+    <epoch>:<offset>               the log is there now (published by the commit script)
+    {"type": "user_typing", …}     a frame for the other devices in its session (published by a hub)
+    signed-out:<deviceId>          close the sockets of this device
+    signed-out:*                   close all sockets of the user
+    signed-out-except:<deviceId>   close the sockets of all other devices
+
+A word may be lost with the connection it came on. So the positions of all users are compared with their logs
+every CHECK_INTERVAL seconds, and at once when the connection is back.
+"""
+
+import asyncio
+import contextlib
+import logging
+from itertools import chain
+
+import orjson
+from django.conf import settings
+from redis.exceptions import RedisError
+
+from nanobanana.redisdb.client import SECONDS_TO_ANSWER, connect, get_client
+from nanobanana.redisdb.event_log import Cursor, heads
+from nanobanana.redisdb.keys import doorbell_channel
+from realtime.background import Background
+from realtime.close_codes import CloseCode
+from realtime.doorbell import Doorbell
+from realtime.frames import Frame
+from realtime.peer import Peer
+from realtime.subscription import Subscription
+
+logger = logging.getLogger(__name__)
+
+CHECK_INTERVAL = 10  # seconds
+USERS_AT_ONCE = 500  # whose positions are read in one round trip
+
+
+class Hub:
+    """Brings what is written anywhere to the sockets of this process."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.background = Background()
+        self._client = connect(redis_url)
+        self._doorbell = Doorbell(
+            self._client.connection_pool, on_message=self._hear, on_restored=self._on_restored
+        )
+        self._subscriptions: dict[str, Subscription] = {}  # by channel
+        self._unverified: set[Subscription] = set()  # of which the word of a sign-out may have been lost
+        self._check_is_due = asyncio.Event()
+
+    def start(self) -> None:
+        self.background.spawn(self._doorbell.listen())
+        self.background.spawn(self._check_forever())
+
+    async def stop(self) -> None:
+        """Close all sockets and every connection to Redis."""
+        peers = list(chain.from_iterable(subscription.peers for subscription in self._subscriptions.values()))
+        for subscription in self._subscriptions.values():
+            subscription.close(CloseCode.RESTARTING)
+        await asyncio.gather(*(peer.outbox.wait_closed() for peer in peers))
+        await self.background.cancel()
+        await self._client.aclose()
+
+    async def join(self, peer: Peer, since: Cursor | None = None, *, is_return: bool = False) -> None:
+        """Subscribe first, then read from `since`, then live; see `Subscription.join`."""
+        channel = doorbell_channel(peer.user.id)
+        subscription = self._subscriptions.get(channel)
+        if subscription is None:
+            subscription = self._subscriptions[channel] = Subscription(peer.user.id, self.background)
+        subscription.joining.add(peer)
+        try:
+            async with asyncio.timeout(SECONDS_TO_ANSWER):
+                await self._doorbell.subscribe(channel)
+            await subscription.join(peer, since, is_return=is_return)
+        finally:
+            subscription.joining.discard(peer)
+        self._unverified.add(subscription)  # a sign-out between its authentication and now was not heard
+
+    def leave(self, peer: Peer) -> None:
+        """Forget the peer; its user's subscription stays until the next check, for it may be back at once."""
+        peer.outbox.drop()
+        subscription = self._subscriptions.get(doorbell_channel(peer.user.id))
+        if subscription is not None:
+            subscription.peers.discard(peer)
+
+    async def publish(self, user_id: str, text: str) -> None:
+        """Say something on the user's doorbell channel, to every process."""
+        async with asyncio.timeout(SECONDS_TO_ANSWER):
+            await get_client().publish(doorbell_channel(user_id), text)
+
+    # ---- what is heard
+    def _hear(self, channel: str, text: str) -> None:
+        subscription = self._subscriptions.get(channel)
+        if subscription is None:
+            return
+        try:
+            self._obey(subscription, text)
+        except (ValueError, KeyError, TypeError):
+            logger.warning("Nobody here understands %.100r on %s", text, channel)
+
+    def _obey(self, subscription: Subscription, text: str) -> None:
+        word, _, device_id = text.partition(":")
+        if text.startswith("{"):
+            frame = orjson.loads(text)
+            subscription.relay(frame["sessionId"], Frame(text, len(text)), sender=frame["connectionId"])
+        elif text == "signed-out:*":
+            subscription.close(CloseCode.UNAUTHORIZED)
+        elif word == "signed-out":
+            subscription.sign_out(lambda identifier: identifier == device_id)
+        elif word == "signed-out-except":
+            subscription.sign_out(lambda identifier: identifier != device_id)
+        else:
+            subscription.ring(Cursor.parse(text))
+
+    def _on_restored(self) -> None:
+        self._unverified.update(self._subscriptions.values())
+        self._check_is_due.set()
+
+    # ---- checks
+    async def _check_forever(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_INTERVAL):
+                    await self._check_is_due.wait()
+            self._check_is_due.clear()
+            try:
+                await self._check()
+            except (RedisError, OSError) as error:
+                logger.warning("Positions cannot be checked now: %s", error)
+
+    async def _check(self) -> None:
+        await self._forget_idle()
+        subscriptions = list(self._subscriptions.values())
+        for first in range(0, len(subscriptions), USERS_AT_ONCE):
+            batch = subscriptions[first : first + USERS_AT_ONCE]
+            positions = await heads([subscription.user_id for subscription in batch])
+            for subscription, head in zip(batch, positions, strict=True):
+                subscription.ring(head)
+        for subscription in tuple(self._unverified):
+            await subscription.verify_devices()
+            self._unverified.discard(subscription)
+
+    async def _forget_idle(self) -> None:
+        idle = [channel for channel, subscription in self._subscriptions.items() if subscription.is_idle]
+        for channel in idle:
+            self._unverified.discard(self._subscriptions.pop(channel))
+        await self._doorbell.unsubscribe(idle)
+
+
+_hub: Hub | None = None
+
+
+async def start() -> None:
+    """Start the hub of this process."""
+    global _hub
+    _hub = Hub(settings.REDIS_URL)
+    _hub.start()
+
+
+async def stop() -> None:
+    """Close all sockets of this process (1012) and stop its hub."""
+    global _hub
+    if _hub is not None:
+        await _hub.stop()
+        _hub = None
+
+
+def get_hub() -> Hub:
+    """The hub of this process, between `start` and `stop`."""
+    assert _hub is not None, "realtime.hub.start() was not called."
+    return _hub

@@ -1,0 +1,72 @@
+"""What every test stands on: a Redis of its own, the real server in this process, and the cast.
+
+Alice has two devices, a laptop and a phone; Mallory must see nothing of Alice's.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+HOME = Path(tempfile.mkdtemp(prefix="nanobanana-test-"))
+# Before Django reads the settings; what a developer has in .env or the shell must not reach the tests.
+os.environ.update(
+    DJANGO_SETTINGS_MODULE="nanobanana.settings",
+    PYTHON_DOTENV_DISABLED="1",
+    APP_ENV="test",
+    VAR_DIR=str(HOME / "var"),
+    LOG_DIR=str(HOME / "logs"),
+    LOG_LEVEL="info",
+    REDIS_URL=f"unix://{HOME}/redis.sock",
+    JWT_SECRET="a secret for tests only, long enough for HS256",
+    STORAGE_TYPE="local",
+    PUBLIC_BASE_URL="http://testserver",
+)
+
+import pytest  # noqa: E402
+
+from tests.support.people import Person, make_person  # noqa: E402
+from tests.support.redis_server import RunningRedis, start_redis  # noqa: E402
+from tests.support.web_server import WebServer, serve_in_process  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RunningRedis]:
+    """A real Redis for this test process: Valkey, or 6.2 with NANOBANANA_TEST_REDIS=floor."""
+    floor = os.environ.get("NANOBANANA_TEST_REDIS") == "floor"
+    server = start_redis(HOME, floor=floor)
+    assert server.url == os.environ["REDIS_URL"]
+    yield server
+    server.stop()
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def server(redis_server: RunningRedis) -> AsyncIterator[WebServer]:
+    """The whole application on a real port, in the tests' own event loop."""
+    async with serve_in_process() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The strength of Argon2 is not what these tests are about, and it takes 30 ms each time."""
+    from accounts.passwords import Argon2idHasher
+
+    monkeypatch.setattr(Argon2idHasher, "memory_cost", 64)
+    monkeypatch.setattr(Argon2idHasher, "time_cost", 1)
+
+
+@pytest.fixture
+async def alice(server: WebServer) -> AsyncIterator[Person]:
+    """Owns what the tests are about; signed in on two devices, `alice.laptop` and `alice.phone`."""
+    async with make_person(server, "Alice") as person:
+        yield person
+
+
+@pytest.fixture
+async def mallory(server: WebServer) -> AsyncIterator[Person]:
+    """Signed in as well, and not to learn anything of Alice's."""
+    async with make_person(server, "Mallory") as person:
+        yield person
