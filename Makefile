@@ -32,7 +32,7 @@ bench: $(VENV)/.dev  ## Print CPU time per request, one worker
 	@exec $(BIN)/python -m bench.requests
 
 demo: $(VENV)/.run  ## Run the demonstration against a running server
-	@exec $(BIN)/python manage.py demo
+	@exec $(BIN)/python manage.py demo $(ARGS)
 
 clean:  ## Remove the virtual environment and caches; data under var/ stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

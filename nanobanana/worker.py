@@ -51,7 +51,7 @@ class Heartbeat:
     """Called every second while requests are served."""
 
     def __init__(self, ready: int | None, supervisor: int) -> None:
-        self.ready: int | None = ready
+        self.ready = ready
         self.supervisor = supervisor
 
     async def __call__(self) -> None:
@@ -62,7 +62,7 @@ class Heartbeat:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def configuration(application: str, heartbeat: Heartbeat) -> Config:
+def configuration(application: str, heartbeat: Heartbeat | None = None) -> Config:
     return Config(
         application,
         loop="uvloop",

@@ -32,7 +32,7 @@ def data_frame(owner_id: str, entry: LogEntry) -> Frame:
 
 
 def payload_of(owner_id: str, entry: LogEntry) -> dict[str, Any]:
-    """`{session}`, `{message}` (with its images), `{image}` or `{user}`; ids for what is gone or too large."""
+    """`{session}`, `{message}` with its images, `{image}` or `{user}`; ids of what is gone or too large."""
     if entry.partial:
         return partial_payload(entry)
     if not entry.objects:

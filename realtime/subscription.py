@@ -101,9 +101,7 @@ class Subscription:
             try:
                 await self._catch_up()
             except (RedisError, OSError) as error:
-                logger.warning(
-                    "The log of %s cannot be read now, the position check will: %s", self.user_id, error
-                )
+                logger.warning("The log of %s cannot be read until the next check: %s", self.user_id, error)
 
     async def _catch_up(self) -> None:
         async with self._reading:

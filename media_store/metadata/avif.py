@@ -25,6 +25,8 @@ UNUSED = b"free"  # the type of boxes, and here of items, that readers pass over
 def strip(data: bytes) -> bytes:
     cleaned = bytearray(data)
     end = _clean(cleaned, data, FILE, 0, len(data))
+    if data[end + 4 : end + 8] in KEPT[FILE]:
+        raise UnreadablePicture  # a box that was cut short; anything else there is no part of the picture
     return bytes(cleaned[:end])
 
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -16,6 +17,14 @@ RETRIES = 2
 
 _url = ""
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Redis] = WeakKeyDictionary()
+
+
+class PackingMixin:
+    """Packs commands in C: the client does it in Python, at ten times the cost (80 µs for a commit)."""
+
+    def pack_command(self, *arguments: str | bytes | int | float) -> list[bytes]:
+        name, *rest = arguments
+        return [pack_command((*str(name).split(), *rest))]  # some names are two words: CONFIG GET
 
 
 def configure(url: str) -> None:
@@ -54,6 +63,7 @@ def connect(url: str) -> Redis:
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), RETRIES),
         retry_on_error=[ConnectionError, TimeoutError],
     )
+    pool.connection_class = type("PackingConnection", (PackingMixin, pool.connection_class), {})
     return Redis.from_pool(pool)
 
 

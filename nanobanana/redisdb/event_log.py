@@ -32,7 +32,10 @@ class Event(Protocol):
 
 @dataclass(frozen=True, order=True)
 class Cursor:
-    """A position in an owner's log. Offsets count within an epoch; another epoch is another log."""
+    """A position in an owner's log. Offsets count within an epoch; another epoch is another log.
+
+    The epoch of an owner without a log is "".
+    """
 
     epoch: str
     offset: int
@@ -43,7 +46,7 @@ class Cursor:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read what `str` wrote; ValueError for anything else."""
-        match = re.fullmatch(r"([0-9a-f]{1,32}):(\d{1,15})", text)
+        match = re.fullmatch(r"([0-9a-f]{0,32}):(0|[1-9][0-9]{0,14})", text)
         if not match:
             raise ValueError("A cursor is the value of `cursor` in a frame, or of X-Sync-Cursor, unchanged.")
         return cls(match[1], int(match[2]))

@@ -1,6 +1,7 @@
 """Fields: how one value of a model is written to a Redis hash and read back.
 
-A field knows `to_redis` and `to_python`, nothing else. `None` is never written: the field is absent instead.
+A field knows `to_redis` and `to_python`, nothing else; both refuse what does not fit with FieldError. `None`
+is never written: the field is absent instead.
 Strings arrive from Redis decoded as UTF-8 with surrogateescape, so that bytes survive (see `client.py`).
 """
 
@@ -10,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Self, TypeVar, overload
 
 from nanobanana.redisdb.exceptions import FieldError
+from nanobanana.redisdb.ids import is_id
 
 T = TypeVar("T")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 
 
 class Field(Generic[T]):
@@ -50,6 +53,12 @@ class Field(Generic[T]):
     def to_python(self, stored: str) -> T:
         raise NotImplementedError
 
+    def _encode(self, text: str) -> bytes:
+        try:
+            return text.encode()
+        except UnicodeEncodeError as error:
+            raise FieldError(f"{self.name} takes text that is Unicode: {error}.") from error
+
     def write(self, value: T | None) -> str | bytes | None:
         """`to_redis` that minds None; None means: the field is to be absent."""
         if value is None:
@@ -61,11 +70,17 @@ class Field(Generic[T]):
     def read(self, stored: str | None) -> T | None:
         """`to_python` that minds absence and says which field could not be read."""
         if stored is None:
-            return self.initial()
+            return self._read_absent()
         try:
             return self.to_python(stored)
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise FieldError(f"{self.name} holds {stored[:80]!r}, which it never wrote.") from error
+
+    def _read_absent(self) -> T | None:
+        value = self.initial()
+        if value is None and not self.nullable:
+            raise FieldError(f"{self.name} is absent, and has no default.")
+        return value
 
 
 class Nullable(Field[T | None], Generic[T]):
@@ -76,6 +91,10 @@ class Nullable(Field[T | None], Generic[T]):
     def __init__(self, field: Field[T]) -> None:
         super().__init__()
         self.field = field
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        super().__set_name__(owner, name)
+        self.field.__set_name__(owner, name)
 
     def to_redis(self, value: T | None) -> str | bytes:
         assert value is not None
@@ -88,12 +107,13 @@ class Nullable(Field[T | None], Generic[T]):
 class TextField(Field[str]):
     """Text, of any length and script."""
 
-    def to_redis(self, value: str) -> str:
+    def to_redis(self, value: str) -> bytes:
         if not isinstance(value, str):
             raise FieldError(f"{self.name} takes text, not {type(value).__name__}.")
-        return value
+        return self._encode(value)
 
     def to_python(self, stored: str) -> str:
+        stored.isascii() or stored.encode()  # bytes that were no UTF-8 are surrogates now
         return stored
 
 
@@ -113,12 +133,12 @@ class IntegerField(Field[int]):
     """A whole number; Redis counts exactly within 64 bits."""
 
     def to_redis(self, value: int) -> str:
-        if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
-            raise FieldError(f"{self.name} takes a whole number of at most 64 bits, not {value!r}.")
+        if not isinstance(value, int) or isinstance(value, bool) or not _fits(value):
+            raise FieldError(f"{self.name} takes a whole number of at most 64 bits, not {value!r:.80}.")
         return str(value)
 
     def to_python(self, stored: str) -> int:
-        return int(stored)
+        return _whole_number(stored)
 
 
 class CounterField(IntegerField):
@@ -131,40 +151,48 @@ class CounterField(IntegerField):
         super().__init__(default=0)
         self.zero_index = zero_index
 
+    def to_redis(self, value: int) -> str:
+        stored = super().to_redis(value)
+        if value < 0:
+            raise FieldError(f"{self.name} counts from 0, not from {value}.")
+        return stored
+
 
 class BooleanField(Field[bool]):
     def to_redis(self, value: bool) -> str:
         if not isinstance(value, bool):
-            raise FieldError(f"{self.name} takes True or False, not {value!r}.")
+            raise FieldError(f"{self.name} takes True or False, not {value!r:.80}.")
         return "1" if value else "0"
 
     def to_python(self, stored: str) -> bool:
-        return {"1": True, "0": False}[stored] if stored in {"0", "1"} else _refuse(stored)
+        if stored not in {"0", "1"}:
+            raise ValueError(stored)
+        return stored == "1"
 
 
 class DateTimeField(Field[datetime]):
-    """A moment, UTC, kept as whole milliseconds since 1970."""
+    """A moment, UTC, kept as whole milliseconds since 1970; what is finer is cut off."""
 
     def to_redis(self, value: datetime) -> str:
-        if not isinstance(value, datetime) or value.tzinfo is None:
-            raise FieldError(f"{self.name} takes a moment with a time zone, not {value!r}.")
+        if not isinstance(value, datetime) or value.utcoffset() is None:
+            raise FieldError(f"{self.name} takes a moment with a time zone, not {value!r:.80}.")
         return str(milliseconds(value))
 
     def to_python(self, stored: str) -> datetime:
-        return datetime.fromtimestamp(int(stored) / 1000, UTC)
+        return EPOCH + timedelta(milliseconds=_whole_number(stored))
 
 
 class JSONField(Field[Any]):
     """Anything JSON can say, NaN and infinity excepted; a stored null is read as None."""
 
-    def to_redis(self, value: Any) -> str:
+    def to_redis(self, value: Any) -> bytes:
         try:
-            return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        except (TypeError, ValueError) as error:
+            return self._encode(_to_json(value))
+        except (TypeError, ValueError, RecursionError) as error:
             raise FieldError(f"{self.name} takes what JSON can say: {error}.") from error
 
     def to_python(self, stored: str) -> Any:
-        return json.loads(stored)
+        return _from_json(stored)
 
 
 class ReferenceField(TextField):
@@ -173,6 +201,11 @@ class ReferenceField(TextField):
     def __init__(self, *, to: str) -> None:
         super().__init__()
         self.to = to
+
+    def to_redis(self, value: str) -> bytes:
+        if not is_id(value):
+            raise FieldError(f"{self.name} takes an id, not {value!r:.80}.")
+        return value.encode()
 
 
 class ReferenceListField(Field[list[str]]):
@@ -183,10 +216,8 @@ class ReferenceListField(Field[list[str]]):
         self.to = to
 
     def to_redis(self, value: list[str]) -> str:
-        if not all(
-            isinstance(identifier, str) and identifier and "," not in identifier for identifier in value
-        ):
-            raise FieldError(f"{self.name} takes a list of ids, not {value!r}.")
+        if not isinstance(value, list) or not all(map(is_id, value)):
+            raise FieldError(f"{self.name} takes a list of ids, not {value!r:.80}.")
         return ",".join(value)
 
     def to_python(self, stored: str) -> list[str]:
@@ -204,5 +235,21 @@ def milliseconds(moment: datetime) -> int:
     return (moment - EPOCH) // MILLISECOND
 
 
-def _refuse(stored: str) -> bool:
-    raise ValueError(stored)
+def _fits(number: int) -> bool:
+    return SMALLEST_INTEGER <= number <= LARGEST_INTEGER
+
+
+def _whole_number(stored: str) -> int:
+    """Read what `str` wrote; `int` alone takes blanks, underscores and digits of other scripts too."""
+    number = int(stored)
+    if str(number) != stored or not _fits(number):
+        raise ValueError(stored)
+    return number
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_from_json = json.JSONDecoder(parse_constant=_refuse).decode

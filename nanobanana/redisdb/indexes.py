@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from nanobanana.redisdb.exceptions import FieldError
 from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.keys import owner_key
 
@@ -35,5 +36,9 @@ class Index:
         return self.key(instance.owner_id, **{name: getattr(instance, name) for name in self.scope})
 
     def score_of(self, value: Any) -> str:
-        """The score for a value of the field `score`."""
-        return str(milliseconds(value) if isinstance(value, datetime) else value)
+        """The score for a value of the field `score`: a moment or a whole number."""
+        if isinstance(value, datetime):
+            return str(milliseconds(value))
+        if isinstance(value, int):
+            return str(value)
+        raise FieldError(f"{self.name} sorts by {self.score}, which cannot be {value!r}.")

@@ -5,12 +5,15 @@ Reads are coroutines with Django's `a…` names; writes add steps to a unit of w
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from nanobanana.redisdb import scripts
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.exceptions import DoesNotExist, FieldError
 from nanobanana.redisdb.fields import CounterField, ReferenceField, ReferenceListField
+from nanobanana.redisdb.ids import is_id
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.keys import owner_key, split_owner_key
 from nanobanana.redisdb.models import Model
@@ -29,6 +32,10 @@ class Window:
     offset: int = 0
     descending: bool = False
     behind: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit < 1 or self.offset < 0:
+            raise ValueError(f"A window has a limit from 1 and an offset from 0, not {self}.")
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Manager(Generic[M]):
     ) -> Page[M]:
         """Read the objects of these ids that exist, in their order, in one round trip."""
         for identifier in ids:
-            self.model.handle(owner_id, identifier)
+            self.model.check_ids(owner_id, identifier)
         keys = [owner_key(owner_id, self.model.kind), *_key_of(required)]
         return await self._fetch(owner_id, keys, ["ids", "", "", "", ""], related, ids)
 
@@ -144,27 +151,46 @@ class Manager(Generic[M]):
 
         An object that comes or goes meanwhile may be left out; one that stays is given at least once.
         """
-        pattern = self.model.key_prefix("*") + "*"
-        client = get_client()
-        async for key in client.scan_iter(match=pattern, count=SCAN_COUNT, _type="HASH"):
-            owner_id, rest = split_owner_key(key)
-            stored = await client.hgetall(key)
-            pairs = [part for pair in stored.items() for part in pair]
-            if pairs:
-                yield self.model.from_hash(owner_id, rest.rpartition(":")[2], pairs)
+        client, cursor = get_client(), None
+        while cursor != 0:
+            cursor, keys = await client.scan(
+                cursor or 0, match=self.model.key_prefix("*") + "*", count=SCAN_COUNT, _type="HASH"
+            )
+            for instance in await self._read(keys):
+                yield instance
+
+    async def _read(self, keys: Sequence[str]) -> list[M]:
+        """The objects under those of the keys that are keys of objects, in one round trip."""
+        names = [name for key in keys if (name := self._name_of(key))]
+        pipeline = get_client().pipeline(transaction=False)
+        for owner_id, identifier in names:
+            pipeline.hgetall(self.model.key_prefix(owner_id) + identifier)
+        return [
+            self.model.from_hash(owner_id, identifier, list(chain.from_iterable(stored.items())))
+            for (owner_id, identifier), stored in zip(names, await pipeline.execute(), strict=True)
+            if stored
+        ]
+
+    def _name_of(self, key: str) -> tuple[str, str] | None:
+        """(owner id, id) from the key of an object; None from the key of something else."""
+        owner_id, rest = split_owner_key(key)
+        kind, _, identifier = rest.rpartition(":")
+        return (owner_id, identifier) if kind == self.model.kind and is_id(identifier) else None
 
     # ---- writing
     def create(self, work: UnitOfWork, instance: M) -> None:
         """Store a new object with its index entries; the instance is complete afterwards."""
+        values = instance.__dict__
         for name, declared in self.model.fields.items():
-            instance.__dict__.setdefault(name, declared.initial())
-        stored, _ = self._split(instance.__dict__)
+            if name not in values:
+                values[name] = declared.initial()
+        stored, _ = self._split({name: values[name] for name in self.model.fields})
         work.expect_absent(instance.key)
         work.write("set", instance.key, *stored)
         for index in self.model.indexes:
             score = index.score_of(getattr(instance, index.score))
             work.write("index", index.key_of(instance), score, instance.id)
-        for counter in self._zero_counters():
+        for counter in self._zero_counters:
             work.count(instance.key, counter.name, 0, **self._counting(instance, counter))
         work.refresh(instance)
 
@@ -174,6 +200,7 @@ class Manager(Generic[M]):
         A field that places the object in an index can only change on an instance that was read, and only if
         it still has the value that was read.
         """
+        self._refuse_counters(changes)
         stored, absent = self._split(changes)
         work.expect_exists(instance)
         if stored:
@@ -195,7 +222,7 @@ class Manager(Generic[M]):
         work.expect_exists(instance)
         for name, by in differences.items():
             counter = self.model.fields[name]
-            assert isinstance(counter, CounterField), name
+            assert isinstance(counter, CounterField) and isinstance(by, int), (name, by)
             work.count(instance.key, name, by, **self._counting(instance, counter))
         work.refresh(instance)
 
@@ -207,7 +234,7 @@ class Manager(Generic[M]):
             for name in index.scope:
                 work.expect_equal(instance, name)
             work.write("unindex", index.key_of(instance), instance.id)
-        for counter in self._zero_counters():
+        for counter in self._zero_counters:
             work.write("unindex", owner_key(instance.owner_id, str(counter.zero_index)), instance.id)
 
     def remove_ids(self, work: UnitOfWork, index: str, ids: Sequence[str]) -> None:
@@ -218,24 +245,24 @@ class Manager(Generic[M]):
             work.write("unindex", owner_key(work.owner_id, index), *ids)
 
     def _move(self, work: UnitOfWork, index: Index, instance: M, changes: dict[str, Any]) -> None:
-        moved = [name for name in index.scope if name in changes]
-        if not moved and index.score not in changes:
+        is_moved = not changes.keys().isdisjoint(index.scope)
+        if not is_moved and index.score not in changes:
             return
-        if moved:
-            for name in index.scope:
-                work.expect_equal(instance, name)
+        for name in index.scope:
+            work.expect_equal(instance, name)
+        if is_moved:
             work.write("unindex", index.key_of(instance), instance.id)
-        after = {**instance.__dict__, **changes}
-        key = index.key(instance.owner_id, **{name: after[name] for name in index.scope})
-        work.write("index", key, index.score_of(after[index.score]), instance.id)
+        if index.score not in changes:
+            work.expect_equal(instance, index.score)
+        after = {name: changes.get(name, getattr(instance, name)) for name in index.scope}
+        score = changes[index.score] if index.score in changes else getattr(instance, index.score)
+        work.write("index", index.key(instance.owner_id, **after), index.score_of(score), instance.id)
 
     def _split(self, values: dict[str, Any]) -> tuple[list[str | bytes], list[str]]:
         """Values as what to set, `[field, value, …]`, and what to remove."""
         stored: list[str | bytes] = []
         absent: list[str] = []
         for name, value in values.items():
-            if name in {"owner_id", "id"}:
-                continue
             if name not in self.model.fields:
                 raise FieldError(f"{self.model.__name__} has no field {name}.")
             written = self.model.fields[name].write(value)
@@ -245,12 +272,18 @@ class Manager(Generic[M]):
                 stored += (name, written)
         return stored, absent
 
-    def _zero_counters(self) -> Iterable[CounterField]:
-        return (
+    def _refuse_counters(self, changes: Iterable[str]) -> None:
+        for name in changes:
+            if isinstance(self.model.fields.get(name), CounterField):
+                raise FieldError(f"{name} is a counter: it changes by a difference.")
+
+    @cached_property
+    def _zero_counters(self) -> list[CounterField]:
+        return [
             declared
             for declared in self.model.fields.values()
             if isinstance(declared, CounterField) and declared.zero_index
-        )
+        ]
 
     def _counting(self, instance: M, counter: CounterField) -> dict[str, Any]:
         zero_index = owner_key(instance.owner_id, counter.zero_index) if counter.zero_index else None

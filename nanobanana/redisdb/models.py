@@ -44,9 +44,14 @@ class Model:
     @classmethod
     def handle(cls, owner_id: str, id: str) -> Self:
         """Name an object without reading it; DoesNotExist when `id` cannot be an id."""
-        if not is_id(id) or not is_id(owner_id):
-            raise DoesNotExist(f"{cls.kind} {id[:40]!r}")
+        cls.check_ids(owner_id, id)
         return cls(owner_id, id)
+
+    @classmethod
+    def check_ids(cls, owner_id: str, id: str) -> None:
+        """DoesNotExist when one of the two cannot be an id, and so must not become part of a key."""
+        if not is_id(id) or not is_id(owner_id):
+            raise DoesNotExist(f"{cls.kind} {str(id)[:40]!r}")
 
     @classmethod
     def key_prefix(cls, owner_id: str) -> str:

@@ -5,18 +5,20 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 
 from nanobanana.redisdb import scripts
 from nanobanana.redisdb.event_log import BYTES_CARRIED, EVENTS_KEPT, SECONDS_KEPT, Cursor, Event
 from nanobanana.redisdb.exceptions import CommitRefused, OperationMismatch
 from nanobanana.redisdb.fields import milliseconds, now
-from nanobanana.redisdb.keys import doorbell_channel, events_key, log_key, operation_key, split_owner_key
+from nanobanana.redisdb.keys import doorbell_channel, events_key, log_key, operation_key, owner_key
 from nanobanana.redisdb.models import Model
 from nanobanana.redisdb.scripts import Argument
 
 OWN_OPERATION_KEPT = 60_000  # milliseconds: as long as a retry of the Redis client can take
 CLIENT_OPERATION_KEPT = 86_400_000
 FIXED_KEYS = 3  # operation, log and events come before the keys of the steps
+EVENTS_KEY = 3
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,15 @@ class UnitOfWork:
 
     def __init__(self, owner_id: str, operation: Operation | None = None) -> None:
         self.owner_id = owner_id
+        self._prefix = owner_key(owner_id, "")
         self.operation = operation
         self.cursor: Cursor | None = None  # of the newest event, once committed
         self.changed = False  # whether the commit wrote anything
         self._keys: dict[str, int] = {}
-        self._expectations: list[list[Argument]] = []
+        self._renamed: dict[str, str] = {}  # new key → old key
+        self._expectations: dict[tuple[Argument, ...], Exception] = {}
         self._writes: list[list[Argument]] = []
         self._events: list[list[Argument]] = []
-        self._errors: list[Exception] = []
         self._subjects: dict[str, Model] = {}
 
     # ---- expectations
@@ -57,8 +60,8 @@ class UnitOfWork:
 
     def expect_equal(self, instance: Model, field: str, error: Exception | None = None) -> None:
         """The stored field still has the value this instance has."""
-        value = instance.fields[field].write(getattr(instance, field))
-        self._expect("equal", instance.key, [field, value or ""], error or CommitRefused(f"{field} changed"))
+        arguments = [field, *_value(instance, field, getattr(instance, field))]
+        self._expect("equal", instance.key, arguments, error or CommitRefused(f"{field} changed"))
 
     def expect_difference(self, key: str, stored: Sequence[Argument], absent: Sequence[str]) -> None:
         """If the hash has all of `[field, value, …]` and none of `absent`, nothing is written or said."""
@@ -70,7 +73,10 @@ class UnitOfWork:
         self._writes.append([step, self._index_of(key), len(arguments), *arguments])
 
     def rename(self, key: str, new_key: str) -> None:
+        """Give what stands under `key` another key; what is expected of the new one is asked of the old one."""
+        self.expect_exists(key)
         self.write("rename", key, self._index_of(new_key))
+        self._renamed[new_key] = key
 
     def count(self, key: str, field: str, by: int, *, zero_index: str | None, member: str) -> None:
         position = self._index_of(zero_index) if zero_index else 0
@@ -78,13 +84,13 @@ class UnitOfWork:
 
     @contextmanager
     def when(self, instance: Model, field: str, value: object) -> Iterator[None]:
-        """The writes inside happen only if the stored field has this value at the time of the commit."""
-        stored = instance.fields[field].write(value) or ""
-        condition: list[Argument] = ["when", self._index_of(instance.key), 3, field, stored, 0]
+        """The writes inside happen only if the stored field has this value just before the commit."""
+        arguments = [field, *_value(instance, field, value)]
+        condition: list[Argument] = ["when", self._index_of(instance.key), 1 + len(arguments), 0, *arguments]
         self._writes.append(condition)
         before = len(self._writes)
         yield
-        condition[-1] = len(self._writes) - before
+        condition[3] = len(self._writes) - before
 
     # ---- what others hear, and what the caller learns
     def emit(self, event: Event, *subjects: Model) -> None:
@@ -92,7 +98,7 @@ class UnitOfWork:
         positions = [self._index_of(subject.key) for subject in subjects]
         ids = json.dumps(event.ids, separators=(",", ":"))
         body: list[Argument] = [event.type, event.audience, ids, len(positions), *positions]
-        self._events.append(["event", 0, len(body), *body])
+        self._events.append(["event", EVENTS_KEY, len(body), *body])
 
     def refresh(self, instance: Model) -> None:
         """After the commit, have this instance hold what is stored then."""
@@ -111,24 +117,33 @@ class UnitOfWork:
         self._load_subjects(result[3])
 
     def _load_subjects(self, objects: list) -> None:
-        # By position, not by key: a repeated request planned new ids, and is answered with the first one's.
-        for subject, key, pairs in zip(self._subjects.values(), objects[::2], objects[1::2], strict=True):
-            subject.id = split_owner_key(key)[1].rpartition(":")[2]
-            subject.load(pairs)
+        # A repeated request planned new ids for what it creates, and is answered with those of the first one.
+        rows = dict(zip(objects[::2], objects[1::2], strict=True))
+        new = [subject for key, subject in self._subjects.items() if key not in rows]
+        for key, pairs in rows.items():
+            subject = self._subjects.get(key) or _take_stand_in(new, key)
+            if subject and pairs:
+                subject.id = key.rpartition(":")[2]
+                subject.load(pairs)
 
     def _error_of(self, ordinal: int) -> Exception:
-        if ordinal <= len(self._errors):
-            return self._errors[ordinal - 1]
-        return CommitRefused("a counter would fall below zero")
+        errors = list(self._expectations.values())
+        if ordinal <= len(errors):
+            return errors[ordinal - 1]
+        return CommitRefused("a counter would not be a whole number from 0")
 
     def _expect(self, step: str, key: str, arguments: Sequence[Argument], error: Exception) -> None:
-        expectation = [step, self._index_of(key), len(arguments), *arguments]
-        if expectation not in self._expectations:  # the first one's error says it best
-            self._expectations.append(expectation)
-            self._errors.append(error)
+        index = self._index_of(self._renamed.get(key, key))
+        expectation = (step, index, len(arguments), *arguments)
+        self._expectations.setdefault(expectation, error)  # the first one's error says it best
 
     def _index_of(self, key: str) -> int:
-        return self._keys.setdefault(key, FIXED_KEYS + len(self._keys) + 1)
+        index = self._keys.get(key)
+        if index is None:
+            if not key.startswith(self._prefix):
+                raise ValueError(f"{key} is not of {self.owner_id}, whose unit of work this is.")
+            index = self._keys[key] = FIXED_KEYS + len(self._keys) + 1
+        return index
 
     def _all_keys(self) -> list[str]:
         operation_id = f"client:{self.operation.id}" if self.operation else secrets.token_hex(8)
@@ -142,7 +157,7 @@ class UnitOfWork:
     def _arguments(self) -> list[Argument]:
         arguments: list[Argument] = [
             CLIENT_OPERATION_KEPT if self.operation else OWN_OPERATION_KEPT,
-            self.operation.fingerprint if self.operation else "",
+            f"={self.operation.fingerprint}" if self.operation else "",
             milliseconds(now()),
             secrets.token_hex(4),
             EVENTS_KEPT,
@@ -150,12 +165,26 @@ class UnitOfWork:
             doorbell_channel(self.owner_id),
             BYTES_CARRIED,
         ]
-        for step in [*self._expectations, *self._writes, *self._snapshots(), *self._events]:
-            arguments += step
+        for steps in (self._expectations, self._writes, self._snapshots(), self._events):
+            arguments += chain.from_iterable(steps)
         return arguments
 
     def _snapshots(self) -> list[list[Argument]]:
         return [["snapshot", self._index_of(key), 0] for key in self._subjects]
+
+
+def _value(instance: Model, field: str, value: object) -> list[Argument]:
+    """What Redis holds for this value of the field, as `[value]`; [] when the field is absent then."""
+    stored = instance.fields[field].write(value)
+    return [] if stored is None else [stored]
+
+
+def _take_stand_in(subjects: list[Model], key: str) -> Model | None:
+    """Take the first subject of the kind that `key` names."""
+    for position, subject in enumerate(subjects):
+        if key.rpartition(":")[0] == subject.key.rpartition(":")[0]:
+            return subjects.pop(position)
+    return None
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from nanobanana.redisdb import embedded
 from nanobanana.redisdb.embedded import EmbeddedServer
 
 PROJECT = Path(__file__).resolve().parents[2]
-UNSET = ("PORT", "HOST", "NODE_ENV", "APP_ENV", "DEBUG", "REDIS_HOST", "REDIS_URL", "STORAGE_TYPE", "CORS_ORIGIN")
+UNSET = ("HOST", "NODE_ENV", "APP_ENV", "DEBUG", "REDIS_HOST", "REDIS_URL", "STORAGE_TYPE", "CORS_ORIGIN")
 STRONG_SECRET = "k3Jx9vQ2mZ7tR5yW8bN4cL6hF1dS0gAq"
 
 
@@ -56,8 +57,9 @@ def run(*options: str, var: Path, **variables: str) -> tuple[int, str]:
 class Server:
     """A server that is ready."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], var: Path) -> None:
         self.process = process
+        self.var = var
         self.printed = self._read_announcement()
         self.port = int(re.findall(r"http://localhost:(\d+)", self.printed)[0])
         self.children = psutil.Process(process.pid).children(recursive=True)
@@ -77,9 +79,6 @@ class Server:
     def open_socket(self) -> ClientConnection:
         return connect(f"ws://127.0.0.1:{self.port}/ws", compression=None)
 
-    def has_ended(self, processes: list[psutil.Process] | None = None) -> bool:
-        return all(has_ended(process) for process in self.children)
-
     def end(self, number: signal.Signals) -> tuple[int, str]:
         """Send a signal to the process group; return the exit code and stderr."""
         os.killpg(self.process.pid, number)
@@ -98,11 +97,11 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def serving(*options: str, var: Path, **variables: str) -> Iterator[Server]:
-    process = start("--port", "0", *options, var=var, **variables)
+def serving(*options: str, var: Path, project: Path = PROJECT, **variables: str) -> Iterator[Server]:
+    process = start("--port", "0", *options, var=var, project=project, **variables)
     children: list[psutil.Process] = []
     try:
-        server = Server(process)
+        server = Server(process, var)
         children = server.children
         yield server
     finally:
@@ -136,13 +135,164 @@ def test_it_prints_where_it_serves_and_keeps_what(server: Server) -> None:
 def test_there_are_as_many_workers_as_asked(server: Server) -> None:
     workers = {str(child.pid) for child in server.children if "nanobanana.worker" in child.cmdline()}
     assert len(workers) == 2
-    answering = set()
-    wait_until(lambda: answering.add(server.get("/pid")) or answering == workers)
+    answered: set[str] = set()
+    while answered != workers:
+        answered.add(server.get("/pid"))
 
 
 def test_a_huge_head_is_refused(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.sendall(b"GET /pid HTTP/1.1\r\nHost: localhost\r\n")
-        with contextlib.suppress(ConnectionError):
-            while True:
-                connection.sendall(b"X-Filler: " + b"x" * 1000 + b"\r\n")
+        connection.sendall(b"GET /pid HTTP/1.1\r\nX-Filler: " + b"x" * 64 * 1024)
+        assert connection.makefile("rb").readline() == b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+
+
+def test_a_large_body_is_no_huge_head(server: Server) -> None:
+    response = httpx.post(f"http://127.0.0.1:{server.port}/pid", content=b"x" * 1024 * 1024)
+    assert response.status_code == 200
+    assert "server" not in response.headers
+
+
+def test_a_huge_frame_ends_the_socket(server: Server) -> None:
+    with server.open_socket() as websocket:
+        websocket.send("x" * (64 * 1024 + 1))
+        with pytest.raises(ConnectionClosed) as closed:
+            websocket.recv()
+    assert closed.value.rcvd
+    assert closed.value.rcvd.code == 1009
+
+
+def test_a_second_server_on_the_same_data_is_refused(server: Server) -> None:
+    code, errors = run("--port", "0", var=server.var)
+    assert code == 1
+    assert errors == (
+        f"CommandError: The embedded Redis in {server.var}/redis is in use by process {server.process.pid}: "
+        "stop that one first, or use another directory.\n"
+    )
+
+
+def test_a_port_in_use_is_one_sentence(server: Server, tmp_path: Path) -> None:
+    code, errors = run("--port", str(server.port), var=tmp_path)
+    assert code == 1
+    assert errors == (
+        f"CommandError: Port {server.port} on 127.0.0.1 is in use by another program: "
+        "stop it, or choose another port.\n"
+    )
+    assert not embedded.answers(embedded.socket_path(tmp_path / "redis"))
+
+
+def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
+    with serving("--workers", "2", var=tmp_path) as server, server.open_socket() as websocket:
+        assert len(server.children) == 3
+        assert server.end(signal.SIGINT) == (0, "")
+        assert all(has_ended(process) for process in server.children)
+        with pytest.raises(ConnectionClosed) as closed:
+            websocket.recv()
+        assert closed.value.rcvd
+        assert closed.value.rcvd.code == 1012  # come back: the service restarts
+
+
+def test_a_request_in_flight_is_answered_before_the_server_stops(tmp_path: Path) -> None:
+    with serving("--workers", "1", var=tmp_path) as server, ThreadPoolExecutor() as threads:
+        answer = threads.submit(server.get, "/slow")
+        with Redis.from_url(embedded.url(tmp_path / "redis")) as redis:
+            redis.blpop(["begun"])
+        assert server.end(signal.SIGTERM) == (0, "")
+        assert answer.result() == "done"
+
+
+def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
+    with serving("--workers", "1", var=tmp_path) as server:
+        worker = server.get("/pid")
+        os.kill(int(worker), signal.SIGKILL)
+        assert server.get("/pid") != worker
+        assert f"Worker {worker} ended with code -9; another is started." in server.end(signal.SIGTERM)[1]
+
+
+def test_a_killed_redis_is_replaced_with_its_data(tmp_path: Path) -> None:
+    with serving("--workers", "1", var=tmp_path) as server:
+        assert server.get("/count") == "1"
+        with Redis.from_url(embedded.url(tmp_path / "redis")) as redis:
+            redis_process = psutil.Process(redis.info("server")["process_id"])
+        redis_process.kill()
+        wait_until(
+            lambda: has_ended(redis_process) and embedded.answers(embedded.socket_path(tmp_path / "redis"))
+        )
+        assert server.get("/count") == "2"
+
+
+def test_after_a_killed_supervisor_the_next_start_works_at_once(tmp_path: Path) -> None:
+    with serving("--workers", "2", var=tmp_path) as killed:
+        assert killed.get("/count") == "1"
+        killed.process.kill()
+        with serving("--port", str(killed.port), var=tmp_path) as server:
+            assert server.port == killed.port
+            wait_until(lambda: all(has_ended(process) for process in killed.children))
+            assert server.get("/count") == "2"
+
+
+def test_an_application_that_cannot_be_imported_ends_the_server(tmp_path: Path) -> None:
+    application = "tests.support.tiny_asgi:no_such_name"
+    code, errors = run("--port", "0", "--workers", "1", var=tmp_path, TINY_APPLICATION=application)
+    assert code == 1
+    assert errors == (
+        'Error loading ASGI app. Attribute "no_such_name" not found in module "tests.support.tiny_asgi".\n'
+        "CommandError: A worker ended with code 3 before it answered: see above.\n"
+    )
+    assert not embedded.answers(embedded.socket_path(tmp_path / "redis"))
+
+
+def test_a_redis_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
+    code, errors = run(var=tmp_path, REDIS_URL="redis://:hidden@127.0.0.1:1/0")
+    assert code == 1
+    assert errors.startswith("CommandError: Redis at redis://127.0.0.1:1/0 does not answer (")
+    assert errors.endswith("or leave them empty for the embedded one.\n")
+    assert "hidden" not in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_redis_that_forgets_is_refused_in_production(tmp_path: Path) -> None:
+    with evicting_redis(tmp_path) as url:
+        code, errors = run("--port", "0", var=tmp_path, REDIS_URL=url, NODE_ENV="production")
+    assert code == 1
+    assert errors == (
+        "CommandError: Redis deletes accounts and messages when its memory is full (maxmemory-policy "
+        "allkeys-lru): set maxmemory-policy to noeviction.\n"
+    )
+
+
+def test_a_redis_that_forgets_is_warned_of_in_development(tmp_path: Path) -> None:
+    with evicting_redis(tmp_path) as url, serving("--workers", "1", var=tmp_path, REDIS_URL=url) as server:
+        assert server.get("/count") == "1"
+        code, errors = server.end(signal.SIGTERM)
+    assert code == 0
+    assert errors.startswith("Production would refuse this: Redis deletes accounts and messages")
+
+
+@contextmanager
+def evicting_redis(tmp_path: Path) -> Iterator[str]:
+    with EmbeddedServer(tmp_path / "other") as server:
+        with Redis.from_url(server.url) as redis:
+            redis.config_set("maxmemory", "100mb")
+            redis.config_set("maxmemory-policy", "allkeys-lru")
+        yield server.url
+
+
+def test_changed_code_is_served_after_a_reload(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    for package in ("nanobanana", "tests/support"):
+        shutil.copytree(PROJECT / package, project / package)
+    (project / "tests" / "__init__.py").touch()
+    with serving("--reload", var=tmp_path / "var", project=project) as server:
+        first = server.get("/pid")
+        source = project / "tests" / "support" / "tiny_asgi.py"
+        source.write_text(source.read_text().replace("os.getpid()", "-1"))
+        wait_until(lambda: server.get("/pid") != first)
+        assert server.get("/pid") == "-1"
+        assert server.end(signal.SIGINT)[0] == 0
+
+
+@pytest.mark.parametrize("options", [["--workers", "two"], ["--port", "65536"]])
+def test_nonsense_is_refused(options: list[str], tmp_path: Path) -> None:
+    code, errors = run(*options, var=tmp_path)
+    assert code == 2
+    assert f"{options[1]} must be a whole number from" in errors

@@ -48,7 +48,9 @@ class Device:
         headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
         return await self.http.request(method, path, headers=headers, **options)
 
-    async def upload(self, session_id: str, content: bytes, type: str = "uploaded", **options: Any) -> httpx.Response:
+    async def upload(
+        self, session_id: str, content: bytes, type: str = "uploaded", **options: Any
+    ) -> httpx.Response:
         files = {"image": ("picture", content)}
         data = {"sessionId": session_id, "type": type}
         return await self.request("POST", "/api/images/upload", files=files, data=data, **options)
@@ -108,7 +110,9 @@ class Person:
         assert answer.status_code == 201, answer.text
         return answer.json()["messageData"]
 
-    async def make_image(self, session_id: str, content: bytes | None = None, **options: Any) -> dict[str, Any]:
+    async def make_image(
+        self, session_id: str, content: bytes | None = None, **options: Any
+    ) -> dict[str, Any]:
         answer = await self.upload(session_id, content or picture(), **options)
         assert answer.status_code == 201, answer.text
         return answer.json()["image"]

@@ -42,7 +42,7 @@ async def slow() -> str:
     """Say that it has begun, then take its time."""
     async with Redis.from_url(settings.REDIS_URL) as redis:
         await redis.lpush("begun", "slow")
-    await asyncio.sleep(1)
+    await asyncio.sleep(0.5)
     return "done"
 
 

@@ -86,16 +86,25 @@ local expectations = {
     local after = count_after(step)
     return after and after >= 0 and after <= LARGEST_COUNT
   end,
+  rename = function(step)  -- what is written to the new key meets what stands under the old one
+    types[KEYS[tonumber(ARGV[step.first])]] = type_of(step.key)
+    return true
+  end,
 }
+
+local function wrong_type(key, needed)
+  local found = type_of(key)
+  if found == needed or found == 'none' then return nil end
+  return {err = 'WRONGTYPE ' .. key .. ' is a ' .. found .. ', not a ' .. needed}
+end
 
 -- What fails in here has written nothing; what passes cannot fail while it is written.
 local function failure(steps)
   for ordinal, step in ipairs(steps) do
     local needed = TYPES[step.name]
-    local found = needed and type_of(step.key)
-    if found ~= needed and found ~= 'none' then
-      return {err = 'WRONGTYPE ' .. step.key .. ' is a ' .. found .. ', not a ' .. needed}
-    end
+    local zero_index = step.name == 'count' and KEYS[tonumber(ARGV[step.first + 2])]
+    local wrong = needed and wrong_type(step.key, needed) or zero_index and wrong_type(zero_index, 'zset')
+    if wrong then return wrong end
     local holds = expectations[step.name]
     if holds and not holds(step) then return {'refused', ordinal} end
   end
@@ -136,7 +145,9 @@ end
 
 local function read_log()
   local head = call('HMGET', KEYS[2], 'epoch', 'offset')
-  return head[1] or '', tonumber(head[2]) or 0
+  local offset = tonumber(head[2])
+  if not offset then return '', 0 end
+  return head[1], offset
 end
 
 -- Memory that is full refuses the first write of a script and lets the rest pass, so this one comes first.

@@ -41,8 +41,8 @@ local function page()
 end
 
 local function named_ids()
-  local first = 8 + 2 * tonumber(ARGV[7])
-  local ids = {unpack(ARGV, first)}
+  local ids, first = {}, 8 + 2 * tonumber(ARGV[7])
+  for at = first, #ARGV do ids[#ids + 1] = ARGV[at] end
   return #ids, 0, ids
 end
 

@@ -1,0 +1,120 @@
+"""Pictures for tests: the shipped samples, and small ones made to order."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+SECRET = b"5 Hidden Lane"  # stands in every kind of private metadata that the tests write
+MIME_OF_SUFFIX = {
+    ".jpg": "image/jpeg",
+    ".mpo": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".avif": "image/avif",
+    ".avifs": "image/avif",
+}
+SAMPLES = sorted(
+    path.relative_to(DATA).as_posix() for path in [*DATA.glob("photos/*"), *DATA.glob("formats/*")]
+)
+
+
+def sample(name: str) -> bytes:
+    return (DATA / name).read_bytes()
+
+
+def mime_of(name: str) -> str:
+    return MIME_OF_SUFFIX[Path(name).suffix]
+
+
+def encode(image: Image.Image, format: str, **options: Any) -> bytes:
+    output = io.BytesIO()
+    image.save(output, format, **options)
+    return output.getvalue()
+
+
+def decode(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def frames(data: bytes) -> list[tuple[str, tuple[int, int], bytes]]:
+    """Mode, size and pixels of every frame."""
+    image = Image.open(io.BytesIO(data))
+    found = []
+    for index in range(getattr(image, "n_frames", 1)):
+        image.seek(index)
+        found.append((image.mode, image.size, image.tobytes()))
+    return found
+
+
+def photo(width: int = 60, height: int = 40) -> Image.Image:
+    return decode(sample("photos/rocket.jpg")).resize((width, height))
+
+
+def corners(width: int, height: int) -> Image.Image:
+    """Red, green, blue and white: top left, top right, bottom left, bottom right."""
+    image = Image.new("RGB", (2, 2))
+    for position, colour in zip(
+        ((0, 0), (1, 0), (0, 1), (1, 1)), ("red", "lime", "blue", "white"), strict=True
+    ):
+        image.putpixel(position, Image.new("RGB", (1, 1), colour).getpixel((0, 0)))
+    return image.resize((width, height), Image.Resampling.NEAREST)
+
+
+def private_exif(orientation: int = 1) -> Image.Exif:
+    """A block of tags with a position, maker notes, a description and a preview's worth of bytes."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    exif[ExifTags.Base.ImageDescription] = SECRET.decode()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.MakerNote] = SECRET
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update(
+        {
+            ExifTags.GPS.GPSLatitudeRef: "N",
+            ExifTags.GPS.GPSLatitude: (48.0, 51.0, 29.6),
+            ExifTags.GPS.GPSAreaInformation: SECRET,
+        }
+    )
+    return exif
+
+
+def private_xmp() -> bytes:
+    return b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + SECRET + b"</x:xmpmeta>"
+
+
+def jpeg_segment(marker: int, payload: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(payload)) + payload
+
+
+def png_chunk(type: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + type + body + struct.pack(">I", zlib.crc32(type + body))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """The signature and the header of a PNG, 8 bits RGB, without any pixels."""
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+
+
+def webp_chunk(type: bytes, body: bytes) -> bytes:
+    return type + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
+def webp_file(chunks: bytes) -> bytes:
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+
+
+def gif_file(width: int, height: int, frames: int) -> bytes:
+    """A GIF of two colours whose frames draw one pixel each."""
+    screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+    frame = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
+    return screen + frame * frames + b";"
+
+
+def box(type: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(body)) + type + body

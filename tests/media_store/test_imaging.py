@@ -1,0 +1,354 @@
+"""Which pictures are accepted, what is said about them, and how their thumbnails look."""
+
+import hashlib
+import io
+import struct
+import zlib
+
+import pytest
+from PIL import ExifTags, Image, ImageCms, features
+
+from media_store.imaging import PictureInfo, inspect, make_thumbnail, prepare
+from media_store.metadata.av1 import coded_sizes
+from nanobanana.errors import PayloadTooLarge, UnreadablePicture, UnsupportedMedia
+from tests.media_store.pictures import (
+    SAMPLES,
+    SECRET,
+    box,
+    corners,
+    decode,
+    encode,
+    gif_file,
+    mime_of,
+    photo,
+    png_chunk,
+    png_header,
+    private_exif,
+    sample,
+)
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def thumbnail_of(data: bytes, **options: int) -> Image.Image:
+    return decode(make_thumbnail(io.BytesIO(data), **options))
+
+
+def is_near(colour: tuple[int, ...], expected: tuple[int, ...], tolerance: int = 40) -> bool:
+    return all(abs(a - b) <= tolerance for a, b in zip(colour, expected, strict=True))
+
+
+# ---- what is accepted
+
+
+@pytest.mark.parametrize("feature", ["webp", "avif", "littlecms2", "jpg", "zlib"])
+def test_pillow_has_what_is_needed(feature):
+    assert features.check(feature)
+
+
+@pytest.mark.parametrize(
+    ("name", "info"),
+    [
+        ("photos/rocket.jpg", PictureInfo("image/jpeg", 640, 427, 1)),
+        ("photos/chelsea.png", PictureInfo("image/png", 451, 300, 1)),
+        ("formats/frozenpond.mpo", PictureInfo("image/jpeg", 640, 480, 1)),
+        ("formats/iss634.webp", PictureInfo("image/webp", 245, 245, 42)),
+        ("formats/dispose_bgnd.gif", PictureInfo("image/gif", 100, 100, 5)),
+        ("formats/hopper.avif", PictureInfo("image/avif", 128, 128, 1)),
+        ("formats/star.avifs", PictureInfo("image/avif", 159, 159, 5)),
+        ("hostile/hopper_bad_exif.jpg", PictureInfo("image/jpeg", 500, 500, 1)),
+    ],
+)
+def test_kind_and_size_come_from_the_content(name, info):
+    assert inspect(io.BytesIO(sample(name))) == info
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize(
+    ("orientation", "size"), [(1, (60, 40)), (3, (60, 40)), (6, (40, 60)), (8, (40, 60))]
+)
+def test_the_size_is_that_of_the_upright_picture(format, orientation, size):
+    info = inspect(io.BytesIO(encode(photo(60, 40), format, exif=private_exif(orientation))))
+    assert (info.width, info.height) == size
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"hello, world", id="text"),
+        pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", id="SVG"),
+        pytest.param(b"RIFF\x10\0\0\0WAVEfmt \0\0\0\0", id="WAV"),
+        pytest.param(box(b"ftyp", b"heic\0\0\0\0mif1heic") + bytes(64), id="HEIC"),
+        pytest.param(encode(photo(), "BMP"), id="BMP"),
+        pytest.param(encode(photo(), "ICO"), id="ICO"),
+        *(
+            pytest.param(sample(f"hostile/{name}"), id=name)
+            for name in (
+                "hopper.dds",
+                "hopper.fits",
+                "hopper.psd",
+                "hopper.tif",
+                "crash-0e16d3bfb83be87356d026d66919deaefca44dac.tif",
+                "crash-4fb027452e6988530aa5dabee76eecacb3b79f8a.j2k",
+            )
+        ),
+    ],
+)
+def test_other_kinds_are_refused(data):
+    with pytest.raises(UnsupportedMedia):
+        inspect(io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    "name", ["broken.png", "broken_data_stream.png", "truncated_image.png", "truncated_jpeg.jpg"]
+)
+def test_a_damaged_picture_is_refused(name):
+    with pytest.raises(UnreadablePicture):
+        prepare(io.BytesIO(sample(f"hostile/{name}")))
+
+
+def test_a_picture_whose_pixels_are_damaged_is_refused():
+    data = bytearray(sample("photos/coffee.png"))
+    data[200_000:200_100] = bytes(100)
+    assert inspect(io.BytesIO(data)).width == 600
+    with pytest.raises(UnreadablePicture):
+        prepare(io.BytesIO(data))
+
+
+# ---- the limits
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """A small PNG of black pixels."""
+    packer = zlib.compressobj(9)
+    row = bytes(1 + 3 * width)
+    pixels = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    return png_header(width, height) + png_chunk(b"IDAT", pixels) + png_chunk(b"IEND", b"")
+
+
+def test_a_small_file_of_very_many_pixels_is_refused():
+    data = png_bomb(13_000, 13_000)
+    assert len(data) < 500_000
+    with pytest.raises(PayloadTooLarge, match="at most 40 megapixels"):
+        prepare(io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "refusal"),
+    [
+        (8000, 5000, UnreadablePicture),
+        (8000, 5001, PayloadTooLarge),
+        (100_000, 100_000, PayloadTooLarge),
+        (0, 5, UnreadablePicture),
+    ],
+)
+def test_the_limit_is_checked_before_any_pixel_is_looked_for(width, height, refusal):
+    with pytest.raises(refusal):
+        prepare(io.BytesIO(png_header(width, height) + png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")))
+
+
+def test_a_picture_that_is_cut_short_and_too_large_is_called_too_large():
+    with pytest.raises(PayloadTooLarge):
+        prepare(io.BytesIO(sample("hostile/decompression_bomb.gif")))
+    with pytest.raises(PayloadTooLarge):
+        prepare(io.BytesIO(png_bomb(13_000, 13_000)[:1000]))
+
+
+def test_an_animation_may_have_200_frames():
+    assert inspect(io.BytesIO(gif_file(10, 10, frames=200))).frames == 200
+    with pytest.raises(PayloadTooLarge, match="at most 200 frames"):
+        inspect(io.BytesIO(gif_file(10, 10, frames=201)))
+
+
+def test_an_animation_may_have_100_megapixels_in_all():
+    assert inspect(io.BytesIO(gif_file(1000, 1000, frames=100))).frames == 100
+    with pytest.raises(PayloadTooLarge, match="together may have at most 100 megapixels"):
+        inspect(io.BytesIO(gif_file(1000, 1001, frames=100)))
+
+
+def test_an_avif_that_is_larger_inside_than_it_says_is_refused():
+    data = sample("hostile/larger_inside.avif")
+    assert Image.open(io.BytesIO(data)).size == (100, 100)
+    with pytest.raises(PayloadTooLarge):
+        inspect(io.BytesIO(data))
+
+
+def test_the_sizes_inside_an_avif_are_read_from_its_pictures():
+    assert coded_sizes(sample("formats/hopper.avif")) == [(128, 128)]
+    assert set(coded_sizes(sample("formats/star.avifs"))) == {(159, 159)}
+    assert coded_sizes(encode(Image.new("RGBA", (70, 30), (9, 9, 9, 9)), "AVIF")) == [(70, 30)] * 2
+
+
+def test_an_avif_without_a_picture_inside_is_refused():
+    data = sample("formats/hopper.avif")
+    start = data.index(b"mdat") + 4
+    with pytest.raises(UnreadablePicture):
+        inspect(io.BytesIO(data[:start] + bytes(len(data) - start)))
+
+
+# ---- thumbnails
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_thumbnail_is_a_small_webp_without_metadata(name):
+    data = sample(name)
+    thumbnail = thumbnail_of(data)
+    info = inspect(io.BytesIO(data))
+    assert thumbnail.format == "WEBP"
+    assert max(thumbnail.size) == min(320, max(info.width, info.height))
+    assert abs(thumbnail.width / thumbnail.height - info.width / info.height) < 0.01
+    assert thumbnail.info.keys() <= {"loop", "background", "timestamp", "duration"}
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_thumbnail_is_upright(format, orientation):
+    lying = corners(400, 400)
+    for step in SIDEWAYS[orientation]:
+        lying = lying.transpose(step)
+    data = encode(lying.resize((600, 400)), format, quality=95, exif=private_exif(orientation))
+    thumbnail = thumbnail_of(data)
+    width, height = thumbnail.size
+    assert (width, height) == ((213, 320) if orientation > 4 else (320, 213))
+    seen = [thumbnail.getpixel((x, y)) for y in (9, height - 9) for x in (9, width - 9)]
+    assert all(map(is_near, seen, [RED, GREEN, BLUE, WHITE]))
+
+
+# How a camera that writes this orientation stored the upright picture.
+SIDEWAYS = {
+    1: [],
+    2: [Image.Transpose.FLIP_LEFT_RIGHT],
+    3: [Image.Transpose.ROTATE_180],
+    4: [Image.Transpose.FLIP_TOP_BOTTOM],
+    5: [Image.Transpose.ROTATE_90, Image.Transpose.FLIP_TOP_BOTTOM],
+    6: [Image.Transpose.ROTATE_90],
+    7: [Image.Transpose.ROTATE_90, Image.Transpose.FLIP_LEFT_RIGHT],
+    8: [Image.Transpose.ROTATE_270],
+}
+
+
+def test_a_thumbnail_may_have_another_size():
+    assert thumbnail_of(sample("photos/coffee.png"), longest_side=90).size == (90, 60)
+
+
+def test_a_very_long_picture_keeps_at_least_one_pixel_of_height():
+    assert thumbnail_of(encode(Image.new("RGB", (4000, 2), "red"), "PNG")).size == (320, 1)
+
+
+def half_transparent(mode: str) -> Image.Image:
+    """Opaque on the left, nothing on the right."""
+    image = Image.new("RGBA", (400, 200), (200, 200, 200, 255))
+    image.paste((0, 0, 0, 0), (200, 0, 400, 200))
+    return image.convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("format", "mode"),
+    [("PNG", "RGBA"), ("PNG", "LA"), ("PNG", "P"), ("GIF", "P"), ("WEBP", "RGBA"), ("AVIF", "RGBA")],
+)
+def test_transparency_is_kept(format, mode):
+    thumbnail = thumbnail_of(encode(half_transparent(mode), format))
+    assert thumbnail.mode == "RGBA"
+    assert is_near(thumbnail.getpixel((10, 10)), (200, 200, 200, 255), 6)
+    assert thumbnail.getpixel((310, 10))[3] == 0
+
+
+@pytest.mark.parametrize(("mode", "transparent"), [("RGB", (0, 0, 0)), ("L", 0), ("1", 0)])
+def test_a_colour_that_is_declared_transparent_is(mode, transparent):
+    image = Image.new("L", (400, 200), 255)
+    image.paste(0, (200, 0, 400, 200))
+    thumbnail = thumbnail_of(encode(image.convert(mode), "PNG", transparency=transparent))
+    assert thumbnail.getpixel((10, 10)) == (255, 255, 255, 255)
+    assert thumbnail.getpixel((310, 10))[3] == 0
+
+
+def test_no_dark_fringe_comes_from_under_the_transparency():
+    image = Image.new("RGBA", (640, 640), (0, 0, 0, 0))
+    for x in range(0, 640, 2):
+        image.paste((255, 255, 255, 255), (x, 0, x + 1, 640))
+    red, _, _, alpha = thumbnail_of(encode(image, "PNG")).getpixel((160, 160))
+    assert red > 240
+    assert 110 < alpha < 145
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "I;16", "CMYK", "RGB"])
+def test_every_mode_of_pixels_looks_right(mode):
+    bright_left = Image.new("L", (400, 200), 255)
+    bright_left.paste(0, (200, 0, 400, 200))
+    if mode == "I;16":
+        image = Image.new("I;16", (400, 200), 65_535)
+        image.paste(0, (200, 0, 400, 200))
+    else:
+        image = bright_left.convert("RGB").convert(mode)
+    thumbnail = thumbnail_of(encode(image, "JPEG" if mode == "CMYK" else "PNG"))
+    assert is_near(thumbnail.convert("RGB").getpixel((20, 20)), WHITE, 6)
+    assert is_near(thumbnail.convert("RGB").getpixel((300, 20)), (0, 0, 0), 6)
+
+
+def test_16_bit_grey_keeps_its_middle_tones():
+    image = Image.new("I;16", (400, 200), 32_768)
+    assert is_near(thumbnail_of(encode(image, "PNG")).getpixel((9, 9)), (128, 128, 128), 3)
+
+
+def test_16_bit_grey_with_a_transparent_value_is_read():
+    image = Image.new("I;16", (40, 20), 40_000)
+    data = encode(image, "PNG")
+    with_transparency = data[:33] + png_chunk(b"tRNS", struct.pack(">H", 40_000)) + data[33:]
+    assert thumbnail_of(with_transparency).size == (40, 20)
+
+
+def swapped_profile() -> bytes:
+    """An sRGB profile that calls red green and green red: nobody can miss whether it was applied."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for old, new in ((b"rXYZ", b"????"), (b"gXYZ", b"rXYZ"), (b"????", b"gXYZ")):
+        profile = profile.replace(old, new, 1)
+    return profile
+
+
+@pytest.mark.parametrize(
+    ("format", "mode"), [("JPEG", "RGB"), ("PNG", "RGB"), ("PNG", "RGBA"), ("WEBP", "RGBA"), ("AVIF", "RGB")]
+)
+def test_the_colour_profile_is_applied(format, mode):
+    red = Image.new(mode, (50, 50), "red")
+    thumbnail = thumbnail_of(encode(red, format, icc_profile=swapped_profile()))
+    assert is_near(thumbnail.convert("RGB").getpixel((20, 20)), GREEN)
+    assert is_near(thumbnail_of(encode(red, format)).convert("RGB").getpixel((20, 20)), RED)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+def test_a_profile_that_is_damaged_or_of_other_colours_is_passed_over(mode):
+    profile = b"no profile" if mode == "RGB" else swapped_profile()
+    thumbnail = thumbnail_of(encode(Image.new(mode, (50, 50), "white"), "JPEG", icc_profile=profile))
+    assert is_near(thumbnail.getpixel((20, 20)), WHITE, 6)
+
+
+def test_the_thumbnail_of_an_animation_is_its_first_frame():
+    images = [Image.new("RGB", (50, 50), colour) for colour in ("red", "lime", "blue")]
+    for format in ("GIF", "WEBP", "PNG", "AVIF"):
+        data = encode(images[0], format, save_all=True, append_images=images[1:])
+        assert inspect(io.BytesIO(data)).frames == 3
+        assert is_near(thumbnail_of(data).convert("RGB").getpixel((20, 20)), RED)
+
+
+# ---- all at once
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_an_upload_is_prepared_in_one_go(name):
+    file = io.BytesIO(sample(name))
+    file.read(7)  # wherever a parser of the request left it
+    prepared = prepare(file)
+    assert prepared.info == inspect(file)
+    assert prepared.info.mime == mime_of(name)
+    assert prepared.thumbnail == make_thumbnail(file)
+    assert prepared.sha256 == hashlib.sha256(prepared.original).hexdigest()
+
+
+def test_an_upload_loses_its_position():
+    data = encode(photo(), "JPEG", exif=private_exif(6))
+    assert Image.open(io.BytesIO(data)).getexif().get_ifd(ExifTags.IFD.GPSInfo)
+    prepared = prepare(io.BytesIO(data))
+    assert SECRET not in prepared.original
+    assert dict(Image.open(io.BytesIO(prepared.original)).getexif()) == {ExifTags.Base.Orientation: 6}
+    assert (prepared.info.width, prepared.info.height) == (40, 60)

@@ -1,0 +1,140 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.checks import CheckMessage, Error, Warning
+from pytest_django.fixtures import SettingsWrapper
+
+from nanobanana import checks
+from nanobanana.storage_choice import storage_type
+
+PROJECT = Path(__file__).resolve().parents[2]
+STRONG_SECRET = "k3Jx9vQ2mZ7tR5yW8bN4cL6hF1dS0gAq"
+
+
+@pytest.fixture
+def production(settings: SettingsWrapper) -> None:
+    settings.IS_PRODUCTION = True
+
+
+@pytest.fixture
+def development(settings: SettingsWrapper) -> None:
+    settings.IS_PRODUCTION = False
+
+
+def only(messages: list[CheckMessage]) -> CheckMessage:
+    assert len(messages) == 1
+    return messages[0]
+
+
+@pytest.mark.usefixtures("production")
+@pytest.mark.parametrize(
+    ("secret", "sentence"),
+    [
+        ("", "JWT_SECRET is missing."),
+        ("k3Jx9vQ2mZ7tR5yW8bN4cL6hF1dS0gA", "JWT_SECRET is shorter than 32 characters."),
+        ("your-super-secret-jwt-key", "JWT_SECRET can be guessed, and who knows it can sign in as anybody."),
+        ("CHANGEME" * 8, "JWT_SECRET can be guessed, and who knows it can sign in as anybody."),
+        (
+            "a-string-secret-at-least-256-bits-long",
+            "JWT_SECRET can be guessed, and who knows it can sign in as anybody.",
+        ),
+        ("0123" * 16, "JWT_SECRET can be guessed, and who knows it can sign in as anybody."),
+    ],
+)
+def test_production_refuses_a_weak_secret(settings: SettingsWrapper, secret: str, sentence: str) -> None:
+    settings.JWT_SECRET = secret
+    message = only(checks.check_secret())
+    assert isinstance(message, Error)
+    assert message.msg == sentence
+
+
+@pytest.mark.usefixtures("development")
+def test_development_warns_of_a_weak_secret(settings: SettingsWrapper) -> None:
+    settings.JWT_SECRET = "your-super-secret-jwt-key"
+    message = only(checks.check_secret())
+    assert isinstance(message, Warning)
+    assert message.msg.startswith("Production would refuse this: JWT_SECRET can be guessed")
+
+
+@pytest.mark.usefixtures("production")
+def test_production_takes_a_strong_secret(settings: SettingsWrapper) -> None:
+    settings.JWT_SECRET = STRONG_SECRET
+    assert checks.check_secret() == []
+
+
+@pytest.mark.usefixtures("production")
+def test_production_refuses_debugging(settings: SettingsWrapper) -> None:
+    settings.DEBUG = True
+    assert isinstance(only(checks.check_debug()), Error)
+    settings.DEBUG = False
+    assert checks.check_debug() == []
+
+
+@pytest.mark.usefixtures("development")
+def test_development_warns_of_debugging(settings: SettingsWrapper) -> None:
+    settings.DEBUG = True
+    assert only(checks.check_debug()).msg == "Production would refuse this: DEBUG is on."
+
+
+def test_origins_everywhere_are_warned_of(settings: SettingsWrapper) -> None:
+    settings.CORS_ORIGIN = ["*"]
+    assert isinstance(only(checks.check_origins()), Warning)
+    settings.CORS_ORIGIN = ["https://editor.example.com"]
+    assert checks.check_origins() == []
+
+
+@pytest.mark.usefixtures("development")
+@pytest.mark.parametrize(
+    ("cloud", "key", "secret"),
+    [
+        ("aws", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        ("aliyun", "ALIYUN_ACCESS_KEY_ID", "ALIYUN_ACCESS_KEY_SECRET"),
+    ],
+)
+def test_a_cloud_with_real_credentials_is_refused_everywhere(
+    monkeypatch: pytest.MonkeyPatch, cloud: str, key: str, secret: str
+) -> None:
+    monkeypatch.setenv("STORAGE_TYPE", cloud)
+    monkeypatch.setenv(key, "AKIA5EXAMPLE")
+    monkeypatch.setenv(secret, "wJalrXUtnFEMI")
+    assert isinstance(only(checks.check_storage()), Error)
+
+
+@pytest.mark.parametrize("credentials", [("", ""), ("your-aws-access-key", "your-aws-secret-key")])
+def test_a_cloud_without_credentials_means_local_storage(
+    settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch, credentials: tuple[str, str]
+) -> None:
+    monkeypatch.setenv("STORAGE_TYPE", "aws")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", credentials[0])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", credentials[1])
+    settings.IS_PRODUCTION = False
+    assert isinstance(only(checks.check_storage()), Warning)
+    settings.IS_PRODUCTION = True
+    assert isinstance(only(checks.check_storage()), Error)
+    assert storage_type() == "local"
+
+
+@pytest.mark.usefixtures("production")
+def test_local_storage_is_never_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_TYPE", "local")
+    assert checks.check_storage() == []
+    assert storage_type() == "local"
+
+
+def test_a_refused_production_does_not_start() -> None:
+    """The checks are registered, and they stop every command."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "django", "check"],
+        cwd=PROJECT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.support.tiny_settings", "APP_ENV": "production"}
+        | {"JWT_SECRET": "secret", "DEBUG": "1", "STORAGE_TYPE": "aws", "CORS_ORIGIN": "*"},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 1
+    for number in ("E001", "E002", "E003", "W004"):
+        assert f"(nanobanana.{number})" in answer.stderr
+    assert "Traceback" not in answer.stderr

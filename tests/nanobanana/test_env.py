@@ -1,0 +1,168 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from nanobanana import env
+
+SetTo = Callable[[str], None]
+
+
+@pytest.fixture
+def set_to(monkeypatch: pytest.MonkeyPatch) -> SetTo:
+    return lambda value: monkeypatch.setenv("SOME_NAME", value)
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_value_counts_as_unset(set_to: SetTo, empty: str) -> None:
+    set_to(empty)
+    assert env.text("SOME_NAME", "default") == "default"
+    assert env.integer("SOME_NAME", 7) == 7
+    assert env.boolean("SOME_NAME", True) is True
+    assert env.choice("SOME_NAME", "one", ("one", "two")) == "one"
+    assert env.words("SOME_NAME", "one,two") == ["one", "two"]
+    assert env.seconds("SOME_NAME", "7d") == 604800
+    assert env.size("SOME_NAME", "10MB") == 10485760
+    assert env.url("SOME_NAME") == ""
+    assert env.secret("SOME_NAME") == ""
+    assert env.directory("SOME_NAME", Path("/var")) == Path("/var")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("0", 0), (" 42 ", 42), ("9", 9)])
+def test_an_integer_is_read(set_to: SetTo, value: str, expected: int) -> None:
+    set_to(value)
+    assert env.integer("SOME_NAME", 1) == expected
+
+
+@pytest.mark.parametrize("nonsense", ["many", "4.2", "-1", "101", "1e1", "0x1", "1_0", "9" * 400, "1;2"])
+def test_nonsense_for_an_integer_is_refused(set_to: SetTo, nonsense: str) -> None:
+    set_to(nonsense)
+    with pytest.raises(ImproperlyConfigured, match=r"^SOME_NAME=.* must be a whole number from 0 to 100\.$"):
+        env.integer("SOME_NAME", 1, at_most=100)
+
+
+@pytest.mark.parametrize("value", ["1", "TRUE", "yes", "on"])
+def test_a_boolean_is_read_as_true(set_to: SetTo, value: str) -> None:
+    set_to(value)
+    assert env.boolean("SOME_NAME", False) is True
+
+
+@pytest.mark.parametrize("value", ["0", "False", "no", "OFF"])
+def test_a_boolean_is_read_as_false(set_to: SetTo, value: str) -> None:
+    set_to(value)
+    assert env.boolean("SOME_NAME", True) is False
+
+
+@pytest.mark.parametrize("nonsense", ["maybe", "2", "-1", "truee"])
+def test_nonsense_for_a_boolean_is_refused(set_to: SetTo, nonsense: str) -> None:
+    set_to(nonsense)
+    with pytest.raises(ImproperlyConfigured, match=r"^SOME_NAME=.* must be true or false\.$"):
+        env.boolean("SOME_NAME", False)
+
+
+def test_a_choice_is_read_in_any_case(set_to: SetTo) -> None:
+    set_to("AWS")
+    assert env.choice("SOME_NAME", "local", ("local", "aws")) == "aws"
+
+
+def test_an_unknown_choice_is_refused_with_those_there_are(set_to: SetTo) -> None:
+    set_to("azure")
+    with pytest.raises(ImproperlyConfigured, match=r"^SOME_NAME=azure must be one of: local, aws\.$"):
+        env.choice("SOME_NAME", "local", ("local", "aws"))
+
+
+def test_words_are_separated_by_commas(set_to: SetTo) -> None:
+    set_to(" https://a.example , ,https://b.example,")
+    assert env.words("SOME_NAME") == ["https://a.example", "https://b.example"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("900", 900), ("90s", 90), ("15m", 900), ("12h", 43200), ("7d", 604800), ("2 w", 1209600)],
+)
+def test_a_span_of_time_is_read(set_to: SetTo, value: str, expected: int) -> None:
+    set_to(value)
+    assert env.seconds("SOME_NAME", "1s") == expected
+
+
+@pytest.mark.parametrize("nonsense", ["0", "0d", "-1d", "soon", "1.5h", "7days", "7y", "d", "1" * 40])
+def test_nonsense_for_a_span_of_time_is_refused(set_to: SetTo, nonsense: str) -> None:
+    set_to(nonsense)
+    with pytest.raises(ImproperlyConfigured, match=r"^SOME_NAME=.* must be a span of time such as 15m"):
+        env.seconds("SOME_NAME", "7d")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("10485760", 10485760), ("512KB", 524288), ("10mb", 10485760), ("1 GB", 1073741824), ("5B", 5)],
+)
+def test_a_size_is_read(set_to: SetTo, value: str, expected: int) -> None:
+    set_to(value)
+    assert env.size("SOME_NAME", "1MB") == expected
+
+
+@pytest.mark.parametrize("nonsense", ["0", "0MB", "-1", "big", "1.5MB", "10M", "10TB", "MB", "1" * 40])
+def test_nonsense_for_a_size_is_refused(set_to: SetTo, nonsense: str) -> None:
+    set_to(nonsense)
+    with pytest.raises(ImproperlyConfigured, match=r"^SOME_NAME=.* must be a size such as 512KB or 10MB\.$"):
+        env.size("SOME_NAME", "10MB")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("https://cdn.example.com/", "https://cdn.example.com"),
+        ("http://localhost:3001", "http://localhost:3001"),
+    ],
+)
+def test_a_url_is_read_without_a_slash_at_its_end(set_to: SetTo, value: str, expected: str) -> None:
+    set_to(value)
+    assert env.url("SOME_NAME") == expected
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["localhost", "ftp://example.com", "http:/example.com", "https://", "://x"]
+)
+def test_nonsense_for_a_url_is_refused(set_to: SetTo, nonsense: str) -> None:
+    set_to(nonsense)
+    with pytest.raises(
+        ImproperlyConfigured, match=r"^SOME_NAME=.* must be a URL that starts with http or https\.$"
+    ):
+        env.url("SOME_NAME")
+
+
+def test_a_url_may_ask_for_other_schemes(set_to: SetTo) -> None:
+    set_to("rediss://redis.example.com:6380/2")
+    assert env.url("SOME_NAME", schemes=("redis", "rediss")) == "rediss://redis.example.com:6380/2"
+
+
+def test_a_secret_is_read_from_the_file_that_is_named(
+    set_to, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text(" pässword \n")
+    set_to("of the environment")
+    assert env.secret("SOME_NAME") == "of the environment"
+    monkeypatch.setenv("SOME_NAME_FILE", str(tmp_path / "secret"))
+    assert env.secret("SOME_NAME") == "pässword"
+
+
+def test_a_file_of_a_secret_that_cannot_be_read_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SOME_NAME_FILE", str(tmp_path / "nowhere"))
+    with pytest.raises(ImproperlyConfigured, match=r"^SOME_NAME_FILE=.*nowhere cannot be read"):
+        env.secret("SOME_NAME")
+    (tmp_path / "picture").write_bytes(b"\x89PNG\xff")
+    monkeypatch.setenv("SOME_NAME_FILE", str(tmp_path / "picture"))
+    with pytest.raises(ImproperlyConfigured, match=r"^SOME_NAME_FILE=.*picture cannot be read"):
+        env.secret("SOME_NAME")
+
+
+def test_a_directory_is_absolute(set_to: SetTo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    set_to("data")
+    assert env.directory("SOME_NAME", Path("var")) == tmp_path / "data"
+    monkeypatch.setenv("HOME", "/home/alice")
+    set_to("~/data")
+    assert env.directory("SOME_NAME", Path("var")) == Path("/home/alice/data")

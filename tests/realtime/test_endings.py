@@ -1,0 +1,145 @@
+"""When and how the server ends a connection."""
+
+import asyncio
+import socket
+import time
+from datetime import timedelta
+
+import pytest
+from websockets.asyncio.client import connect
+
+from accounts.tokens import AccessToken, read_access_token
+from chats.services import create_message
+from realtime import consumers, outbox
+from tests.realtime.conftest import Client, close_code, frames_and_close_code, opened
+from tests.support.people import PATIENCE, Person
+
+LONG_TEXT = "x" * 3500  # as much as an event carries
+
+
+async def test_a_signed_out_device_is_closed_and_the_others_are_not(
+    alice: Person, tablet: Client, session_id: str
+) -> None:
+    await alice.phone.listen(session_id)
+    await tablet.listen(session_id)
+    await alice.laptop.listen(session_id)
+    await alice.phone.post("/api/auth/logout")
+    assert await close_code(alice.phone) == 4401
+    assert await alice.laptop.heard() == []
+    assert await tablet.heard() == []
+
+
+async def test_a_changed_password_closes_every_other_device(
+    alice: Person, tablet: Client, session_id: str
+) -> None:
+    for device in (alice.laptop, alice.phone, tablet):
+        await device.listen(session_id)
+    body = {"currentPassword": alice.password, "newPassword": "an even better horse"}
+    assert (await alice.laptop.put("/api/auth/password", body)).status_code == 200
+    assert await close_code(alice.phone) == 4401
+    assert await close_code(tablet) == 4401
+    assert await alice.laptop.heard_types(at_least=1) == ["user_updated"]
+
+
+async def test_a_deleted_account_closes_all_its_sockets(
+    alice: Person, mallory: Person, tablet: Client, session_id: str
+) -> None:
+    await mallory.phone.listen((await mallory.make_session())["id"])
+    for device in (alice.phone, tablet):
+        await device.listen(session_id)
+    await alice.laptop.delete("/api/auth/me", {"password": alice.password})
+    assert await close_code(alice.phone) == 4401
+    assert await close_code(tablet) == 4401
+    assert await mallory.phone.heard() == []
+
+
+async def test_an_expired_token_closes_the_socket(alice: Person, session_id: str) -> None:
+    claims = read_access_token(alice.phone.token)
+    token = AccessToken()
+    token["userId"], token["deviceId"] = claims.user_id, claims.device_id
+    token.set_exp(lifetime=timedelta(seconds=2))
+    async with opened(alice.phone, f"/ws/{session_id}?token={token}") as connection:
+        frames, code = await frames_and_close_code(connection)
+    assert [frame["type"] for frame in frames] == ["connected"]
+    assert code == 4401
+    assert time.time() >= token["exp"]
+
+
+async def test_the_server_pings_with_the_position_and_drops_a_silent_peer(
+    alice: Person, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "PING_INTERVAL", 0.1)
+    connected = await alice.phone.listen(session_id)
+    assert alice.phone.socket
+    frames, code = await frames_and_close_code(alice.phone.socket)
+    assert frames == [{"type": "ping", "cursor": connected["cursor"]}] * 2
+    assert code == 4012
+
+
+async def test_a_peer_that_answers_stays(
+    alice: Person, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "PING_INTERVAL", 0.1)
+    await alice.phone.listen(session_id)
+    assert alice.phone.socket
+    for _ in range(5):
+        assert (await alice.phone.next_frame())["type"] == "ping"
+        await alice.phone.socket.send('{"type":"pong"}')
+
+
+async def test_a_reader_that_stops_is_closed_and_the_others_hear_everything(
+    alice: Person, session_id: str
+) -> None:
+    async with reading_nothing(alice.phone, session_id) as slow:
+        await alice.laptop.listen(session_id)
+        heard = asyncio.create_task(texts_heard(alice.laptop, 2000))
+        await write_much(alice, session_id, 2000)
+        assert await heard == [f"{number} {LONG_TEXT}" for number in range(2000)]
+        frames, code = await frames_and_close_code(slow)
+    assert frames[0]["type"] == "connected"
+    assert len(frames) < 4000
+    assert code == 4008
+
+
+async def test_a_reader_that_never_reads_again_is_cut(
+    alice: Person, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "SECONDS_TO_CLOSE", 0.2)
+    async with reading_nothing(alice.phone, session_id) as slow:
+        await write_much(alice, session_id, 2000)
+        while await connections_of(alice):
+            await asyncio.sleep(0.05)
+        assert (await frames_and_close_code(slow))[1] is None
+
+
+def reading_nothing(client: Client, session_id: str) -> connect:
+    """A socket whose reader stops after the first frames."""
+    receiver = socket.create_connection(("127.0.0.1", client.server.port))
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    address = f"{client.server.websocket_url}/ws/{session_id}?token={client.token}"
+    return connect(address, sock=receiver, max_queue=1, open_timeout=PATIENCE, close_timeout=1)
+
+
+async def write_much(alice: Person, session_id: str, number_of_messages: int) -> None:
+    from accounts.models import User
+
+    user = User(alice.id, alice.id)
+    for number in range(number_of_messages):
+        await create_message(user=user, session_id=session_id, role="user", text=f"{number} {LONG_TEXT}")
+
+
+async def texts_heard(client: Client, count: int) -> list[str]:
+    texts: list[str] = []
+    while len(texts) < count:
+        frame = await client.next_frame()
+        if frame["type"] == "message_created":
+            texts.append(frame["payload"]["message"]["text"])
+    return texts
+
+
+async def connections_of(alice: Person) -> int:
+    """How many sockets of Alice's this process serves."""
+    from nanobanana.redisdb.keys import doorbell_channel
+    from realtime.hub import get_hub
+
+    return len(get_hub()._subscriptions[doorbell_channel(alice.id)].peers)
