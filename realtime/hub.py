@@ -63,6 +63,11 @@ class Hub:
         await self.background.cancel()
         await self._client.aclose()
 
+    @property
+    def sockets(self) -> int:
+        """How many sockets this process serves."""
+        return sum(len(subscription.peers) for subscription in self._subscriptions.values())
+
     async def join(self, peer: Peer, since: Cursor | None = None, *, is_return: bool = False) -> None:
         """Subscribe first, then read from `since`, then live; see `Subscription.join`."""
         channel = doorbell_channel(peer.user.id)

@@ -1,8 +1,8 @@
-"""What must be true of a picture that was downloaded."""
+"""What must be true of a picture that was downloaded, and one that the story makes."""
 
 import io
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 THUMBNAIL_SIDE = 320  # pixels
 
@@ -19,3 +19,11 @@ def same_pixels(content: bytes, original: bytes) -> bool:
 def pixels(content: bytes) -> tuple[tuple[int, int], bytes]:
     with Image.open(io.BytesIO(content)) as picture:
         return picture.size, picture.convert("RGB").tobytes()
+
+
+def mirrored(content: bytes) -> bytes:
+    """The same picture as a JPEG, left and right exchanged."""
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as picture:
+        ImageOps.mirror(picture.convert("RGB")).save(file, "JPEG")
+    return file.getvalue()

@@ -8,18 +8,19 @@ from collections import Counter
 from collections.abc import Callable
 
 from nanobanana.demo.people import Device
-from nanobanana.demo.pictures import is_small_webp, same_pixels
+from nanobanana.demo.pictures import is_small_webp, mirrored, same_pixels
 from nanobanana.demo.stage import Stage
 from nanobanana.demo.timeline import Chapter, PromiseBroken
 
-PORTRAIT, CAT, COFFEE = "astronaut.png", "chelsea.png", "coffee.png"
-STARS, ROCKET = "hubble_deep_field.jpg", "rocket.jpg"
-PHOTOS = (PORTRAIT, CAT, COFFEE, STARS, ROCKET)
+ROCKET, CAT = "rocket.jpg", "chelsea.png"
+COFFEE, STARS = "coffee.png", "hubble_deep_field.jpg"
+PHOTOS = (ROCKET, CAT, COFFEE, STARS)
+MIRRORED = "mirrored.jpg"  # the cat, as the phone turns her
 
-ENGLISH = "Put this cat into the astronaut's suit and let her look at the stars, please."
+ENGLISH = "Put this cat on top of the rocket and let her look at the stars, please."
 CHINESE = "再给她一杯热咖啡，背景换成哈勃望远镜拍到的深空。"
 REPLY = "好的，猫咪已经坐在星空下，爪子边是一杯热咖啡。🐱☕"
-SECOND_THOUGHT = "Put this cat into the astronaut's suit, with the visor open."
+SECOND_THOUGHT = "Put this cat on top of the rocket, with a scarf against the wind."
 NEVER_EXISTED = "01J00000000000000000000000"
 
 
@@ -65,14 +66,14 @@ async def list_of_chats(stage: Stage) -> None:
 
 async def uploads(stage: Stage) -> None:
     """Photographs go up: one alone, then four at once, one of which is no photograph"""
-    one = (await stage.laptop.upload(stage.chat, stage.photo(PORTRAIT)))["image"]
+    one = (await stage.laptop.upload(stage.chat, stage.photo(ROCKET)))["image"]
     facts = (one["mime"], one["width"], one["height"])
-    stage.promise("type and size are read from the picture itself", facts, ("image/png", 512, 512))
+    stage.promise("type and size are read from the picture itself", facts, ("image/jpeg", 640, 427))
     batch = [stage.photo(CAT), stage.photo(COFFEE), stage.photo(STARS), ("diary.png", b"Dear diary, ...")]
     results = (await stage.laptop.upload_batch(stage.chat, batch))["results"]
     failed = [(each["filename"], bool(each["message"])) for each in results["failed"]]
     stage.promise("the one that is no picture is named, with the reason", failed, [("diary.png", True)])
-    stage.pictures = dict(zip((PORTRAIT, CAT, COFFEE, STARS), [one, *results["successful"]], strict=True))
+    stage.pictures = dict(zip(PHOTOS, [one, *results["successful"]], strict=True))
     heard = [(await stage.both_hear("image_created"))["payload"]["image"]["id"] for _ in stage.pictures]
     stage.promise(
         "the phone hears of each, in order", heard, [stage.picture_id(name) for name in stage.pictures]
@@ -112,7 +113,7 @@ async def conversation(stage: Stage) -> None:
     stage.promise(
         "the phone sees that Alice types", (typing["userId"], typing["isTyping"]), (stage.alice.id, True)
     )
-    stage.question = await say(stage, "user", ENGLISH, CAT, PORTRAIT)
+    stage.question = await say(stage, "user", ENGLISH, CAT, ROCKET)
     title = (await stage.both_hear("session_updated"))["payload"]["session"]["title"]
     stage.promise(f"the title is the first words: {title}", is_beginning(title, ENGLISH))
     await say(stage, "user", CHINESE, COFFEE, STARS)
@@ -149,30 +150,33 @@ async def retry(stage: Stage) -> None:
 
 
 async def second_thoughts(stage: Stage) -> None:
-    """Alice edits her question; a rocket comes and goes"""
+    """Alice edits her question; a second cat comes and goes"""
     question = f"/api/messages/{stage.question}"
     await stage.phone.put(question, {"text": SECOND_THOUGHT})
     edited = await stage.both_hear("message_updated")
     stage.promise(
         "the laptop reads the edited question", edited["payload"]["message"]["text"], SECOND_THOUGHT
     )
-    stage.pictures[ROCKET] = (await stage.phone.upload(stage.chat, stage.photo(ROCKET)))["image"]
-    await fetch_thumbnail(stage, ROCKET)
-    rocket = stage.picture_id(ROCKET)
-    await stage.phone.post(f"{question}/images", {"imageId": rocket})
+    second_cat = await upload_mirrored_cat(stage)
+    await stage.phone.post(f"{question}/images", {"imageId": second_cat})
     attached = await stage.both_hear("message_updated")
-    stage.promise("the laptop sees the rocket", rocket in attached["payload"]["message"]["imageIds"])
-    refusal = await stage.laptop.delete(f"/api/images/{rocket}", expecting=409)
+    stage.promise("the laptop sees her", second_cat in attached["payload"]["message"]["imageIds"])
+    refusal = await stage.laptop.delete(f"/api/images/{second_cat}", expecting=409)
     stage.promise("a picture that a message shows stays", refusal["error"], "image_in_use")
-    await stage.phone.delete(f"{question}/images/{rocket}")
+    await stage.phone.delete(f"{question}/images/{second_cat}")
     detached = await stage.both_hear("message_updated")
-    stage.promise(
-        "the rocket leaves the message", rocket in detached["payload"]["message"]["imageIds"], False
-    )
-    await stage.laptop.delete(f"/api/images/{rocket}")
+    stage.promise("she leaves the message", second_cat in detached["payload"]["message"]["imageIds"], False)
+    await stage.laptop.delete(f"/api/images/{second_cat}")
     gone = await stage.both_hear("image_deleted")
-    stage.promise("now it can be deleted", gone["payload"]["imageId"], rocket)
-    await stage.phone.get(f"/api/images/{rocket}", expecting=404)
+    stage.promise("now she can be deleted", gone["payload"]["imageId"], second_cat)
+    await stage.phone.get(f"/api/images/{second_cat}", expecting=404)
+
+
+async def upload_mirrored_cat(stage: Stage) -> str:
+    photo = (MIRRORED, mirrored(stage.photo(CAT)[1]))
+    stage.pictures[MIRRORED] = (await stage.phone.upload(stage.chat, photo))["image"]
+    await fetch_thumbnail(stage, MIRRORED)
+    return stage.picture_id(MIRRORED)
 
 
 async def offline(stage: Stage) -> None:

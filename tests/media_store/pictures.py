@@ -118,3 +118,23 @@ def gif_file(width: int, height: int, frames: int) -> bytes:
 
 def box(type: bytes, body: bytes) -> bytes:
     return struct.pack(">I", 8 + len(body)) + type + body
+
+
+def avif_file(type: bytes, payload: bytes, *, version: int = 0, in_idat: bool = False) -> bytes:
+    """An AVIF with one item, listed in tables of the given version."""
+    start = box(b"ftyp", b"avif\0\0\0\0avifmif1")
+    offset = 0 if in_idat else len(start) + len(_avif_meta(type, payload, 0, version, in_idat)) + 8
+    meta = _avif_meta(type, payload, offset, version, in_idat)
+    return start + meta + box(b"mdat", bytes(len(payload)) if in_idat else payload)
+
+
+def _avif_meta(type: bytes, payload: bytes, offset: int, version: int, in_idat: bool) -> bytes:
+    number = ">I" if version == 2 else ">H"
+    item_id = struct.pack(number, 7)
+    entry = box(b"infe", bytes([3 if version == 2 else 2, 0, 0, 0]) + item_id + b"\0\0" + type + b"name\0")
+    count = struct.pack(">I" if version else ">H", 1)
+    types = box(b"iinf", bytes([1 if version else 0, 0, 0, 0]) + count + entry)
+    method = struct.pack(">H", 1 if in_idat else 0) if version else b""
+    place = item_id + method + b"\0\0" + struct.pack(">HII", 1, offset, len(payload))
+    places = box(b"iloc", bytes([version, 0, 0, 0, 0x44, 0x00]) + struct.pack(number, 1) + place)
+    return box(b"meta", bytes(4) + types + places + (box(b"idat", payload) if in_idat else b""))

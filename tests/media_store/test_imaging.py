@@ -4,6 +4,7 @@ import hashlib
 import io
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import ExifTags, Image, ImageCms, features
@@ -14,6 +15,7 @@ from nanobanana.errors import PayloadTooLarge, UnreadablePicture, UnsupportedMed
 from tests.media_store.pictures import (
     SAMPLES,
     SECRET,
+    avif_file,
     box,
     corners,
     decode,
@@ -119,17 +121,16 @@ def test_a_picture_whose_pixels_are_damaged_is_refused():
 # ---- the limits
 
 
-def png_bomb(width: int, height: int) -> bytes:
-    """A small PNG of black pixels."""
-    packer = zlib.compressobj(9)
+def png_of_black(width: int, height: int) -> bytes:
+    packer = zlib.compressobj(1)
     row = bytes(1 + 3 * width)
     pixels = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     return png_header(width, height) + png_chunk(b"IDAT", pixels) + png_chunk(b"IEND", b"")
 
 
 def test_a_small_file_of_very_many_pixels_is_refused():
-    data = png_bomb(13_000, 13_000)
-    assert len(data) < 500_000
+    data = png_of_black(13_000, 13_000)
+    assert len(data) < 3_000_000
     with pytest.raises(PayloadTooLarge, match="at most 40 megapixels"):
         prepare(io.BytesIO(data))
 
@@ -152,7 +153,7 @@ def test_a_picture_that_is_cut_short_and_too_large_is_called_too_large():
     with pytest.raises(PayloadTooLarge):
         prepare(io.BytesIO(sample("hostile/decompression_bomb.gif")))
     with pytest.raises(PayloadTooLarge):
-        prepare(io.BytesIO(png_bomb(13_000, 13_000)[:1000]))
+        prepare(io.BytesIO(png_header(13_000, 13_000) + png_chunk(b"IDAT", bytes(99))[:50]))
 
 
 def test_an_animation_may_have_200_frames():
@@ -178,6 +179,19 @@ def test_the_sizes_inside_an_avif_are_read_from_its_pictures():
     assert coded_sizes(sample("formats/hopper.avif")) == [(128, 128)]
     assert set(coded_sizes(sample("formats/star.avifs"))) == {(159, 159)}
     assert coded_sizes(encode(Image.new("RGBA", (70, 30), (9, 9, 9, 9)), "AVIF")) == [(70, 30)] * 2
+
+
+def test_the_size_stands_behind_timing_and_operating_points():
+    timing = "1" + "0" * 64 + "1" + "00110" + "1" + "00011" + "0" * 42
+    point = "0" * 12 + "01000" + "1" + "1" + "0" * 9 + "1" + "0" * 4
+    size = "1111" + "1110" + f"{50_000 - 1:016b}" + f"{20_000 - 1:015b}"
+    bits = "000" + "0" + "0" + timing + "1" + "00000" + point + size
+    header = int(bits.ljust(8 * 32, "0"), 2).to_bytes(32, "big")
+    delimiter, sequence_header = b"\x12\0", bytes([0x0E, 0, len(header)]) + header
+    data = avif_file(b"av01", delimiter + sequence_header)
+    assert coded_sizes(data) == [(50_000, 20_000)]
+    with pytest.raises(PayloadTooLarge):
+        inspect(io.BytesIO(data))
 
 
 def test_an_avif_without_a_picture_inside_is_refused():
@@ -245,7 +259,7 @@ def half_transparent(mode: str) -> Image.Image:
 
 @pytest.mark.parametrize(
     ("format", "mode"),
-    [("PNG", "RGBA"), ("PNG", "LA"), ("PNG", "P"), ("GIF", "P"), ("WEBP", "RGBA"), ("AVIF", "RGBA")],
+    [("PNG", "RGBA"), ("PNG", "LA"), ("PNG", "P"), ("GIF", "RGBA"), ("WEBP", "RGBA"), ("AVIF", "RGBA")],
 )
 def test_transparency_is_kept(format, mode):
     thumbnail = thumbnail_of(encode(half_transparent(mode), format))
@@ -319,7 +333,8 @@ def test_the_colour_profile_is_applied(format, mode):
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
 def test_a_profile_that_is_damaged_or_of_other_colours_is_passed_over(mode):
     profile = b"no profile" if mode == "RGB" else swapped_profile()
-    thumbnail = thumbnail_of(encode(Image.new(mode, (50, 50), "white"), "JPEG", icc_profile=profile))
+    white = Image.new("RGB", (50, 50), "white").convert(mode)
+    thumbnail = thumbnail_of(encode(white, "JPEG", icc_profile=profile))
     assert is_near(thumbnail.getpixel((20, 20)), WHITE, 6)
 
 
@@ -352,3 +367,10 @@ def test_an_upload_loses_its_position():
     assert SECRET not in prepared.original
     assert dict(Image.open(io.BytesIO(prepared.original)).getexif()) == {ExifTags.Base.Orientation: 6}
     assert (prepared.info.width, prepared.info.height) == (40, 60)
+
+
+def test_large_pictures_are_prepared_from_several_threads():
+    data = encode(Image.new("1", (4000, 3500)), "PNG")
+    with ThreadPoolExecutor(3) as pool:
+        prepared = list(pool.map(prepare, [io.BytesIO(data) for _ in range(3)]))
+    assert {upload.thumbnail for upload in prepared} == {make_thumbnail(io.BytesIO(data))}

@@ -15,6 +15,7 @@ from nanobanana.errors import PayloadTooLarge, UnreadablePicture, UnsupportedMed
 from tests.media_store.pictures import (
     SAMPLES,
     SECRET,
+    avif_file,
     box,
     encode,
     frames,
@@ -194,6 +195,29 @@ def test_an_avif_keeps_its_length_so_that_its_offsets_stay_valid():
     assert len(stripped) == len(data)
     assert b"xmpmeta" in data
     assert b"xmpmeta" not in stripped
+
+
+@pytest.mark.parametrize(("version", "in_idat"), [(0, False), (1, False), (1, True), (2, False), (2, True)])
+def test_an_avif_may_list_its_items_in_several_ways(version, in_idat):
+    data = avif_file(b"mime", SECRET, version=version, in_idat=in_idat)
+    assert SECRET in data
+    assert SECRET not in strip(data, "image/avif")
+
+
+def test_an_avif_whose_items_lie_within_other_items_is_refused():
+    data = avif_file(b"mime", SECRET, version=1, in_idat=True)
+    method = data.index(b"iloc") + 4 + 4 + 2 + 2 + 2
+    assert data[method : method + 2] == b"\0\1"
+    with pytest.raises(UnreadablePicture, match="not supported"):
+        strip(data[:method] + b"\0\2" + data[method + 2 :], "image/avif")
+
+
+def test_an_avif_sequence_loses_what_users_wrote_into_it():
+    data = sample("formats/star.avifs")
+    start = data.index(b"moov") - 4
+    size = int.from_bytes(data[start : start + 4], "big")
+    written = box(b"moov", data[start + 8 : start + size] + box(b"udta", SECRET))
+    assert SECRET not in strip(data[:start] + written + data[start + size :], "image/avif")
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from django.core.checks import CheckMessage, Error, Warning
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from nanobanana import checks
 from nanobanana.storage_choice import storage_type
@@ -15,12 +15,12 @@ STRONG_SECRET = "k3Jx9vQ2mZ7tR5yW8bN4cL6hF1dS0gAq"
 
 
 @pytest.fixture
-def production(settings: SettingsWrapper) -> None:
+def production(settings: Settings) -> None:
     settings.IS_PRODUCTION = True
 
 
 @pytest.fixture
-def development(settings: SettingsWrapper) -> None:
+def development(settings: Settings) -> None:
     settings.IS_PRODUCTION = False
 
 
@@ -44,7 +44,7 @@ def only(messages: list[CheckMessage]) -> CheckMessage:
         ("0123" * 16, "JWT_SECRET can be guessed, and who knows it can sign in as anybody."),
     ],
 )
-def test_production_refuses_a_weak_secret(settings: SettingsWrapper, secret: str, sentence: str) -> None:
+def test_production_refuses_a_weak_secret(settings: Settings, secret: str, sentence: str) -> None:
     settings.JWT_SECRET = secret
     message = only(checks.check_secret())
     assert isinstance(message, Error)
@@ -52,7 +52,7 @@ def test_production_refuses_a_weak_secret(settings: SettingsWrapper, secret: str
 
 
 @pytest.mark.usefixtures("development")
-def test_development_warns_of_a_weak_secret(settings: SettingsWrapper) -> None:
+def test_development_warns_of_a_weak_secret(settings: Settings) -> None:
     settings.JWT_SECRET = "your-super-secret-jwt-key"
     message = only(checks.check_secret())
     assert isinstance(message, Warning)
@@ -60,13 +60,13 @@ def test_development_warns_of_a_weak_secret(settings: SettingsWrapper) -> None:
 
 
 @pytest.mark.usefixtures("production")
-def test_production_takes_a_strong_secret(settings: SettingsWrapper) -> None:
+def test_production_takes_a_strong_secret(settings: Settings) -> None:
     settings.JWT_SECRET = STRONG_SECRET
     assert checks.check_secret() == []
 
 
 @pytest.mark.usefixtures("production")
-def test_production_refuses_debugging(settings: SettingsWrapper) -> None:
+def test_production_refuses_debugging(settings: Settings) -> None:
     settings.DEBUG = True
     assert isinstance(only(checks.check_debug()), Error)
     settings.DEBUG = False
@@ -74,12 +74,12 @@ def test_production_refuses_debugging(settings: SettingsWrapper) -> None:
 
 
 @pytest.mark.usefixtures("development")
-def test_development_warns_of_debugging(settings: SettingsWrapper) -> None:
+def test_development_warns_of_debugging(settings: Settings) -> None:
     settings.DEBUG = True
     assert only(checks.check_debug()).msg == "Production would refuse this: DEBUG is on."
 
 
-def test_origins_everywhere_are_warned_of(settings: SettingsWrapper) -> None:
+def test_origins_everywhere_are_warned_of(settings: Settings) -> None:
     settings.CORS_ORIGIN = ["*"]
     assert isinstance(only(checks.check_origins()), Warning)
     settings.CORS_ORIGIN = ["https://editor.example.com"]
@@ -105,7 +105,7 @@ def test_a_cloud_with_real_credentials_is_refused_everywhere(
 
 @pytest.mark.parametrize("credentials", [("", ""), ("your-aws-access-key", "your-aws-secret-key")])
 def test_a_cloud_without_credentials_means_local_storage(
-    settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch, credentials: tuple[str, str]
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, credentials: tuple[str, str]
 ) -> None:
     monkeypatch.setenv("STORAGE_TYPE", "aws")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", credentials[0])

@@ -23,7 +23,7 @@ from nanobanana.redisdb import embedded
 from nanobanana.redisdb.embedded import EmbeddedServer
 
 PROJECT = Path(__file__).resolve().parents[2]
-UNSET = ("HOST", "NODE_ENV", "APP_ENV", "DEBUG", "REDIS_HOST", "REDIS_URL", "STORAGE_TYPE", "CORS_ORIGIN")
+UNSET = ("HOST", "NODE_ENV", "APP_ENV", "DEBUG", "REDIS_HOST", "REDIS_URL", "STORAGE_TYPE", "PUBLIC_BASE_URL")
 STRONG_SECRET = "k3Jx9vQ2mZ7tR5yW8bN4cL6hF1dS0gAq"
 
 
@@ -62,7 +62,7 @@ class Server:
         self.var = var
         self.printed = self._read_announcement()
         self.port = int(re.findall(r"http://localhost:(\d+)", self.printed)[0])
-        self.children = psutil.Process(process.pid).children(recursive=True)
+        self.children = children_of(process)
 
     def _read_announcement(self) -> str:
         assert self.process.stdout
@@ -79,11 +79,18 @@ class Server:
     def open_socket(self) -> ClientConnection:
         return connect(f"ws://127.0.0.1:{self.port}/ws", compression=None)
 
+    def workers(self) -> set[int]:
+        return {child.pid for child in children_of(self.process) if "nanobanana.worker" in child.cmdline()}
+
     def end(self, number: signal.Signals) -> tuple[int, str]:
         """Send a signal to the process group; return the exit code and stderr."""
         os.killpg(self.process.pid, number)
         _, errors = self.process.communicate()
         return self.process.returncode, errors
+
+
+def children_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
 
 
 def has_ended(process: psutil.Process) -> bool:
@@ -99,13 +106,15 @@ def wait_until(condition: Callable[[], bool]) -> None:
 @contextmanager
 def serving(*options: str, var: Path, project: Path = PROJECT, **variables: str) -> Iterator[Server]:
     process = start("--port", "0", *options, var=var, project=project, **variables)
-    children: list[psutil.Process] = []
+    started: list[psutil.Process] = []
     try:
         server = Server(process, var)
-        children = server.children
+        started += server.children
         yield server
     finally:
-        for each in [psutil.Process(process.pid), *children] if process.poll() is None else children:
+        started += children_of(process)
+        process.kill()
+        for each in started:
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
         process.communicate()
@@ -113,7 +122,7 @@ def serving(*options: str, var: Path, project: Path = PROJECT, **variables: str)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """For tests that leave the processes alone."""
+    """For the tests that do not stop it."""
     with serving("--workers", "2", var=tmp_path_factory.mktemp("var")) as server:
         yield server
 
@@ -132,12 +141,15 @@ def test_it_prints_where_it_serves_and_keeps_what(server: Server) -> None:
     assert "/var0/logs\n" in server.printed
 
 
+def test_a_worker_knows_the_port_it_was_given(server: Server) -> None:
+    assert server.get("/address") == f"http://localhost:{server.port}"
+
+
 def test_there_are_as_many_workers_as_asked(server: Server) -> None:
-    workers = {str(child.pid) for child in server.children if "nanobanana.worker" in child.cmdline()}
-    assert len(workers) == 2
-    answered: set[str] = set()
-    while answered != workers:
-        answered.add(server.get("/pid"))
+    assert len(server.workers()) == 2
+    answered: set[int] = set()
+    while answered != server.workers():
+        answered.add(int(server.get("/pid")))
 
 
 def test_a_huge_head_is_refused(server: Server) -> None:
@@ -200,24 +212,23 @@ def test_a_request_in_flight_is_answered_before_the_server_stops(tmp_path: Path)
         assert answer.result() == "done"
 
 
-def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
-    with serving("--workers", "1", var=tmp_path) as server:
-        worker = server.get("/pid")
-        os.kill(int(worker), signal.SIGKILL)
-        assert server.get("/pid") != worker
-        assert f"Worker {worker} ended with code -9; another is started." in server.end(signal.SIGTERM)[1]
+def test_a_killed_worker_is_replaced(server: Server) -> None:
+    killed = psutil.Process(int(server.get("/pid")))
+    killed.kill()
+    wait_until(lambda: has_ended(killed) and len(server.workers() - {killed.pid}) == 2)
+    answered: set[int] = set()
+    while answered != server.workers():
+        answered.add(int(server.get("/pid")))
 
 
-def test_a_killed_redis_is_replaced_with_its_data(tmp_path: Path) -> None:
-    with serving("--workers", "1", var=tmp_path) as server:
-        assert server.get("/count") == "1"
-        with Redis.from_url(embedded.url(tmp_path / "redis")) as redis:
-            redis_process = psutil.Process(redis.info("server")["process_id"])
-        redis_process.kill()
-        wait_until(
-            lambda: has_ended(redis_process) and embedded.answers(embedded.socket_path(tmp_path / "redis"))
-        )
-        assert server.get("/count") == "2"
+def test_a_killed_redis_is_replaced_with_its_data(server: Server) -> None:
+    count = int(server.get("/count"))
+    socket_path = embedded.socket_path(server.var / "redis")
+    with Redis(unix_socket_path=str(socket_path)) as redis:
+        killed = psutil.Process(redis.info("server")["process_id"])
+    killed.kill()
+    wait_until(lambda: has_ended(killed) and embedded.answers(socket_path))
+    assert int(server.get("/count")) == count + 1
 
 
 def test_after_a_killed_supervisor_the_next_start_works_at_once(tmp_path: Path) -> None:

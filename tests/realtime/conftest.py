@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import django
 import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -17,6 +18,8 @@ from tests.support.people import PATIENCE, Person
 from tests.support.people import Device as Client
 from tests.support.redis_server import RunningRedis
 from tests.support.web_server import WebServer
+
+django.setup()
 
 
 @pytest.fixture(scope="session")

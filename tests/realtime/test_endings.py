@@ -8,9 +8,11 @@ from datetime import timedelta
 import pytest
 from websockets.asyncio.client import connect
 
+from accounts.models import User
 from accounts.tokens import AccessToken, read_access_token
 from chats.services import create_message
 from realtime import consumers, outbox
+from realtime.hub import get_hub
 from tests.realtime.conftest import Client, close_code, frames_and_close_code, opened
 from tests.support.people import PATIENCE, Person
 
@@ -105,10 +107,10 @@ async def test_a_reader_that_never_reads_again_is_cut(
     alice: Person, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "SECONDS_TO_CLOSE", 0.2)
+    before = get_hub().sockets
     async with reading_nothing(alice.phone, session_id) as slow:
         await write_much(alice, session_id, 2000)
-        while await connections_of(alice):
-            await asyncio.sleep(0.05)
+        assert await sockets_become(before)
         assert (await frames_and_close_code(slow))[1] is None
 
 
@@ -121,8 +123,6 @@ def reading_nothing(client: Client, session_id: str) -> connect:
 
 
 async def write_much(alice: Person, session_id: str, number_of_messages: int) -> None:
-    from accounts.models import User
-
     user = User(alice.id, alice.id)
     for number in range(number_of_messages):
         await create_message(user=user, session_id=session_id, role="user", text=f"{number} {LONG_TEXT}")
@@ -137,9 +137,10 @@ async def texts_heard(client: Client, count: int) -> list[str]:
     return texts
 
 
-async def connections_of(alice: Person) -> int:
-    """How many sockets of Alice's this process serves."""
-    from nanobanana.redisdb.keys import doorbell_channel
-    from realtime.hub import get_hub
-
-    return len(get_hub()._subscriptions[doorbell_channel(alice.id)].peers)
+async def sockets_become(count: int) -> bool:
+    """Wait until the process serves so many sockets."""
+    for _ in range(100):
+        if get_hub().sockets == count:
+            return True
+        await asyncio.sleep(0.05)
+    return False

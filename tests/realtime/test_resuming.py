@@ -1,11 +1,12 @@
 """A device that returns hears what it missed, once and in order; else it is told."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from nanobanana.redisdb.client import get_client
-from nanobanana.redisdb.keys import events_key
+from nanobanana.redisdb.keys import events_key, log_key
 from tests.realtime.conftest import Client
 from tests.support.people import Person
 
@@ -13,6 +14,10 @@ from tests.support.people import Person
 async def leave(client: Client) -> None:
     assert client.socket
     await client.socket.close()
+
+
+def texts_of(frames: list[dict[str, Any]]) -> list[str]:
+    return [frame["payload"]["message"]["text"] for frame in frames if frame["type"] == "message_created"]
 
 
 async def test_what_was_missed_comes_once_and_in_order(
@@ -28,8 +33,7 @@ async def test_what_was_missed_comes_once_and_in_order(
     assert (again["recovered"], again["cursor"]) == (True, heard[-1]["cursor"])
     await alice.make_message(session_id, "live")
     frames = [await tablet.next_frame() for _ in range(8)]
-    texts = [frame["payload"]["message"]["text"] for frame in frames if frame["type"] == "message_created"]
-    assert texts == ["missed 0", "missed 1", "missed 2", "live"]
+    assert texts_of(frames) == ["missed 0", "missed 1", "missed 2", "live"]
     assert connected["cursor"] < heard[0]["cursor"] < frames[0]["cursor"]
     assert await tablet.heard() == []
 
@@ -112,16 +116,11 @@ async def test_nothing_is_lost_when_the_subscription_is_cut(
         await alice.make_message(session_id, f"Number {number}")
     for device in (alice.phone, tablet):
         frames = [await device.next_frame(patience=15) for _ in range(40)]
-        texts = [
-            frame["payload"]["message"]["text"] for frame in frames if frame["type"] == "message_created"
-        ]
-        assert texts == [f"Number {number}" for number in range(20)]
+        assert texts_of(frames) == [f"Number {number}" for number in range(20)]
 
 
 async def test_a_log_that_began_anew_is_said_once_to_a_live_device(alice: Person, session_id: str) -> None:
     """As after a restore from a backup: the same user, another epoch."""
-    from nanobanana.redisdb.keys import log_key
-
     await alice.phone.listen(session_id)
     await get_client().delete(log_key(alice.id), events_key(alice.id))
     renamed = await alice.put(f"/api/sessions/{session_id}", {"title": "Cats"})

@@ -6,7 +6,7 @@ import sys
 import django
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.support.tiny_settings")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.support.tiny_settings"
     django.setup()
     from nanobanana.management.commands.serve import Command
 

@@ -23,13 +23,17 @@ async def lifespan(scope: Scope, receive: Any, send: Any) -> None:
 
 
 async def http(scope: Scope, receive: Any, send: Any) -> None:
-    body = await {"/pid": pid, "/count": count, "/slow": slow}[scope["path"]]()
+    body = await {"/pid": pid, "/count": count, "/slow": slow, "/address": address}[scope["path"]]()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": str(body).encode()})
 
 
 async def pid() -> int:
     return os.getpid()
+
+
+async def address() -> str:
+    return settings.PUBLIC_BASE_URL
 
 
 async def count() -> int:

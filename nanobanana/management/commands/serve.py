@@ -1,6 +1,7 @@
 """`manage.py serve`: HTTP and WebSocket on one port, with an embedded Redis when none is configured."""
 
 import argparse
+import os
 import re
 import signal
 from contextlib import ExitStack
@@ -49,12 +50,14 @@ class Command(BaseCommand):
                 embedded = running.enter_context(EmbeddedServer(settings.VAR_DIR / "redis"))
             self.check_redis()
             listener = running.enter_context(listen(host, port))
+            port = listener.getsockname()[1]
+            os.environ["PORT"] = str(port)  # the workers' settings name it in the URLs of pictures
             Supervisor(
                 self.application,
                 listener,
                 workers=workers,
                 redis=embedded,
-                on_ready=lambda: self.announce(host, listener.getsockname()[1], workers),
+                on_ready=lambda: self.announce(host, port, workers),
                 reload_on=reload_on,
             ).run()
         self.stdout.write("Stopped.")
