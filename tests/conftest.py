@@ -24,7 +24,10 @@ os.environ.update(
     PUBLIC_BASE_URL="http://testserver",
 )
 
+import django  # noqa: E402
 import pytest  # noqa: E402
+
+django.setup()
 
 from tests.support.people import Person, make_person  # noqa: E402
 from tests.support.redis_server import RunningRedis, start_redis  # noqa: E402

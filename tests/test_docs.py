@@ -55,7 +55,9 @@ def test_both_readmes_show_the_same_commands():
 
 def test_the_table_of_keys_has_the_key_of_every_model_and_index():
     table = re.sub(r"<[a-zA-Z]+>", "*", text_of("docs/redis-keys.md"))
-    missing = [key for key in chain.from_iterable(map(_keys_of, MODELS)) if f"`nb:{{u:*}}:{key}`" not in table]
+    missing = [
+        key for key in chain.from_iterable(map(_keys_of, MODELS)) if f"`nb:{{u:*}}:{key}`" not in table
+    ]
     assert missing == []
 
 

@@ -52,11 +52,13 @@ class Client:
         files = [("images", photo) for photo in photos]
         return await self._call("POST", "/api/images/upload/batch", None, data=form, files=files)
 
-    async def download(self, url: str, headers: dict[str, str] | None = None) -> httpx.Response:
-        """Any answer to a signed URL: no token is sent, as an <img> sends none."""
+    async def download(
+        self, url: str, headers: dict[str, str] | None = None, *, shows: str = ""
+    ) -> httpx.Response:
+        """Any answer to a signed URL: no token is sent, as an <img> sends none. `shows` is an image id."""
         sent_at = self.timeline.now()
         response = await self._http.get(url, headers=headers)
-        self._record_request(sent_at, response, response.url.path, Answer())
+        self._record_request(sent_at, response, response.url.path, pictures=(shows,) if shows else ())
         return response
 
     async def _call(self, method: str, path: str, expecting: int | None, **options: Any) -> Answer:
@@ -66,15 +68,21 @@ class Client:
         sent_at = self.timeline.now()
         response = await self._http.request(method, path, headers=headers, **options)
         body = decoded(response)
-        self._record_request(sent_at, response, path, body)
+        self._record_request(sent_at, response, path, *gist(body))
         right = response.is_success if expecting is None else response.status_code == expecting
         if not right:
             words = f"{self.name}: {method} {shorten(path)} is answered as it should be"
             raise PromiseBroken(words, expected=expecting or "2xx", seen=f"{response.status_code} {body}")
         return body
 
-    def _record_request(self, sent_at: float, response: httpx.Response, path: str, body: Answer) -> None:
-        text, pictures = gist(body)
+    def _record_request(
+        self,
+        sent_at: float,
+        response: httpx.Response,
+        path: str,
+        text: str = "",
+        pictures: tuple[str, ...] = (),
+    ) -> None:
         moment = Moment(
             at=sent_at,
             device=self.name,

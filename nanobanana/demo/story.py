@@ -75,9 +75,8 @@ async def uploads(stage: Stage) -> None:
     stage.promise("the one that is no picture is named, with the reason", failed, [("diary.png", True)])
     stage.pictures = dict(zip(PHOTOS, [one, *results["successful"]], strict=True))
     heard = [(await stage.both_hear("image_created"))["payload"]["image"]["id"] for _ in stage.pictures]
-    stage.promise(
-        "the phone hears of each, in order", heard, [stage.picture_id(name) for name in stage.pictures]
-    )
+    ids = [picture["id"] for picture in stage.pictures.values()]
+    stage.promise("both devices hear of each, once", sorted(heard), sorted(ids))
 
 
 async def downloads(stage: Stage) -> None:
@@ -101,9 +100,10 @@ async def downloads(stage: Stage) -> None:
 
 
 async def fetch_thumbnail(stage: Stage, name: str) -> None:
-    thumbnail = await stage.phone.download(stage.pictures[name]["thumbPath"])
+    picture = stage.pictures[name]
+    thumbnail = await stage.phone.download(picture["thumbPath"], shows=picture["id"])
     stage.promise(f"the thumbnail of {name} is a small WebP", is_small_webp(thumbnail.content))
-    stage.timeline.thumbnails[stage.picture_id(name)] = thumbnail.content
+    stage.timeline.thumbnails[picture["id"]] = thumbnail.content
 
 
 async def conversation(stage: Stage) -> None:

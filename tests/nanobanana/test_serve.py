@@ -80,7 +80,7 @@ class Server:
         return connect(f"ws://127.0.0.1:{self.port}/ws", compression=None)
 
     def workers(self) -> set[int]:
-        return {child.pid for child in children_of(self.process) if "nanobanana.worker" in child.cmdline()}
+        return {child.pid for child in children_of(self.process) if is_worker(child)}
 
     def end(self, number: signal.Signals) -> tuple[int, str]:
         """Send a signal to the process group; return the exit code and stderr."""
@@ -91,6 +91,13 @@ class Server:
 
 def children_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "nanobanana.worker" in process.cmdline()
+    except psutil.NoSuchProcess:  # or a zombie
+        return False
 
 
 def has_ended(process: psutil.Process) -> bool:
