@@ -3,6 +3,7 @@
 import argparse
 import json
 import multiprocessing
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -18,8 +19,8 @@ from bench.server import ROOT, Server, running_server
 PHOTO = ROOT / "tests" / "data" / "photos" / "hubble_deep_field.jpg"
 ROUNDS = 5
 CONCURRENCY = 16
-REQUESTS = 1000  # in each round
-UPLOADS = 24
+REQUESTS = 600  # in each round
+UPLOADS = 16
 WARM_UP = 50
 NAMES = ("health", "me", "sessions", "session", "messages", "post", "upload")
 
@@ -47,7 +48,8 @@ def main() -> None:
         cases = [case for case in prepare(server, options.requests) if case.name in options.only]
         for case in cases:
             client.submit(load.run, load_of(case, server, min(case.count, WARM_UP))).result()
-        for _ in range(ROUNDS):
+        for number in range(1, ROUNDS + 1):
+            print(f"round {number} of {ROUNDS}", file=sys.stderr)
             for case in cases:
                 measure(case, server, client)
     print("\n".join(table(cases)))

@@ -10,7 +10,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
@@ -109,7 +109,8 @@ def _read(file: BinaryIO) -> tuple[Kind, bytes]:
     try:
         return kind, strip(data, kind.mime)
     except UnreadablePicture:
-        _open(kind, data[:HEADER])  # that it is too large as well is the answer that helps more
+        with suppress(UnreadablePicture):
+            _open(kind, data[:HEADER])  # that it is too large as well is the answer that helps more
         raise
 
 

@@ -32,15 +32,12 @@ def _segments(data: bytes) -> Iterator[Segment]:
     """Every segment up to the first EOI; an MPO's further pictures come after that."""
     reader = Reader(data, position=2)
     start = _next_marker(data, reader.position)
-    while data[start + 1] != EOI:
+    while (marker := data[start + 1]) != EOI:
         reader.position = start + 2
         payload = bytes(reader.take(reader.number(2) - 2))
-        end_of_segment = reader.position
-        next_start = _next_marker(data, end_of_segment)
-        is_scan = data[start + 1] == SOS
-        yield Segment(
-            data[start + 1], payload, reader.data[start : next_start if is_scan else end_of_segment]
-        )
+        next_start = _next_marker(data, reader.position)
+        end = next_start if marker == SOS else reader.position
+        yield Segment(marker, payload, reader.data[start:end])
         start = next_start
 
 

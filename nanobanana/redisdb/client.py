@@ -24,7 +24,8 @@ class PackingMixin:
 
     def pack_command(self, *arguments: str | bytes | int | float) -> list[bytes]:
         name, *rest = arguments
-        return [pack_command((*str(name).split(), *rest))]  # some names are two words: CONFIG GET
+        words = str(name).split()  # some names are two: CONFIG GET
+        return [pack_command((*words, *rest))]  # type: ignore[arg-type]  # hiredis means tuple[…, ...]
 
 
 def configure(url: str) -> None:

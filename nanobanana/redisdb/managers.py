@@ -185,13 +185,14 @@ class Manager(Generic[M]):
             if name not in values:
                 values[name] = declared.initial()
         stored, _ = self._split({name: values[name] for name in self.model.fields})
-        work.expect_absent(instance.key)
-        work.write("set", instance.key, *stored)
+        key = instance.key
+        work.expect_absent(key)
+        work.write("set", key, *stored)
         for index in self.model.indexes:
             score = index.score_of(getattr(instance, index.score))
             work.write("index", index.key_of(instance), score, instance.id)
         for counter in self._zero_counters:
-            work.count(instance.key, counter.name, 0, **self._counting(instance, counter))
+            work.count(key, counter.name, 0, **self._counting(instance, counter))
         work.refresh(instance)
 
     def update(self, work: UnitOfWork, instance: M, **changes: Any) -> None:
@@ -222,7 +223,9 @@ class Manager(Generic[M]):
         work.expect_exists(instance)
         for name, by in differences.items():
             counter = self.model.fields[name]
-            assert isinstance(counter, CounterField) and isinstance(by, int), (name, by)
+            assert isinstance(counter, CounterField), name
+            if not isinstance(by, int):
+                raise FieldError(f"{name} changes by a whole number, not {by!r:.80}.")
             work.count(instance.key, name, by, **self._counting(instance, counter))
         work.refresh(instance)
 

@@ -73,7 +73,7 @@ class UnitOfWork:
         self._writes.append([step, self._index_of(key), len(arguments), *arguments])
 
     def rename(self, key: str, new_key: str) -> None:
-        """Give what stands under `key` another key; what is expected of the new one is asked of the old one."""
+        """Give what stands under `key` a new key; what is expected of the new one is asked of the old one."""
         self.expect_exists(key)
         self.write("rename", key, self._index_of(new_key))
         self._renamed[new_key] = key

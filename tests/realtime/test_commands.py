@@ -1,9 +1,12 @@
 """What a client may say, and what it hears when it says something else."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from accounts.models import User
+from chats.services import create_session
 from nanobanana.redisdb.ids import new_id
 from realtime.authentication import SESSIONS_OF_A_DEVICE
 from tests.realtime.conftest import close_code, say
@@ -85,7 +88,9 @@ async def test_a_foreign_session_cannot_be_joined(alice: Person, mallory: Person
 
 
 async def test_the_sessions_of_a_device_are_bounded(alice: Person, session_id: str) -> None:
-    ids = [(await alice.make_session())["id"] for _ in range(SESSIONS_OF_A_DEVICE)]
+    user = User(alice.id, alice.id)
+    sessions = await asyncio.gather(*(create_session(user=user) for _ in range(SESSIONS_OF_A_DEVICE)))
+    ids = [session.id for session in sessions]
     connected = await alice.phone.listen(session_id, join=",".join(ids))
     assert len(connected["sessionIds"]) == SESSIONS_OF_A_DEVICE
     await say(alice.phone, "join_session", sessionId=ids[-1])

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.ids import new_id
 from tests.realtime.conftest import frames_and_close_code, opened
 from tests.support.people import Person
+from tests.support.redis_server import RunningRedis
 
 
 async def test_the_first_frame_says_who_where_and_from_which_position(alice: Person, session_id: str) -> None:
@@ -107,12 +107,13 @@ async def test_another_address_has_no_session(alice: Person, path: str) -> None:
         assert await frames_and_close_code(socket) == ([], 4404)
 
 
-async def test_while_redis_does_not_answer_a_device_is_told_to_try_again(
-    alice: Person, session_id: str
+async def test_while_redis_is_away_a_device_is_told_to_try_again(
+    alice: Person, session_id: str, redis_server: RunningRedis
 ) -> None:
-    await get_client().execute_command("CLIENT", "PAUSE", 60_000)
+    redis_server.kill()
     try:
         async with opened(alice.phone, f"/ws/{session_id}?token={alice.phone.token}") as socket:
             assert await frames_and_close_code(socket) == ([], 1013)
     finally:
-        await get_client().execute_command("CLIENT", "UNPAUSE")
+        redis_server.restart()
+    assert (await alice.phone.listen(session_id))["type"] == "connected"

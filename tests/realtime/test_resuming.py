@@ -1,5 +1,6 @@
 """A device that returns hears what it missed, once and in order; else it is told."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import events_key, log_key
 from tests.realtime.conftest import Client
 from tests.support.people import Person
+from tests.support.redis_server import RunningRedis
 
 
 async def leave(client: Client) -> None:
@@ -130,3 +132,17 @@ async def test_a_log_that_began_anew_is_said_once_to_a_live_device(alice: Person
     }
     await alice.make_session()
     assert await alice.phone.heard_types(at_least=1) == ["session_created"]
+
+
+async def test_nothing_is_lost_when_redis_is_restarted(
+    alice: Person, tablet: Client, session_id: str, redis_server: RunningRedis
+) -> None:
+    await alice.phone.listen(session_id)
+    await tablet.listen(session_id)
+    for number in range(3):
+        await alice.make_message(session_id, f"Number {number}")
+        await asyncio.to_thread(redis_server.kill)
+        await asyncio.to_thread(redis_server.restart)
+    for device in (alice.phone, tablet):
+        frames = [await device.next_frame(patience=15) for _ in range(6)]
+        assert texts_of(frames) == ["Number 0", "Number 1", "Number 2"]
