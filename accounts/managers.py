@@ -1,12 +1,16 @@
 """Where accounts are stored and found."""
 
+import asyncio
+import logging
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
 
 from nanobanana.redisdb import scripts
-from nanobanana.redisdb.client import get_client
+from nanobanana.redisdb.client import SECONDS_TO_ANSWER, get_client
 from nanobanana.redisdb.ids import is_id
-from nanobanana.redisdb.keys import doorbell_channel, global_key, log_key, owner_key
+from nanobanana.redisdb.keys import doorbell_channel, events_key, global_key, log_key, owner_key
 from nanobanana.redisdb.managers import Manager
 from nanobanana.redisdb.unit_of_work import UnitOfWork
 
@@ -17,7 +21,10 @@ PENDING = "pending:"
 CLAIM_HELD = 60_000  # milliseconds: longer than a registration takes
 UNCONFIRMED_KEPT = 600_000
 TICKET_LIFE = 30  # seconds
-ALL_AT_ONCE = 10_000
+STEP = 1000  # devices removed at once
+TURN = 60  # seconds
+
+logger = logging.getLogger(__name__)
 
 
 class UserManager(Manager["User"]):
@@ -30,25 +37,24 @@ class UserManager(Manager["User"]):
 
     async def claim_email(self, email: str, user_id: str) -> bool:
         """Take the address for a user about to be stored; False when it is somebody's."""
-        key = self._email_key(email)
-        if await scripts.replace_value([key], ["", PENDING + user_id, CLAIM_HELD]):
+        if await self._replace_holder(email, "", PENDING + user_id, CLAIM_HELD):
             return True
-        holder = await get_client().get(key)
+        holder = await self._holder(email)
         if not holder or holder.startswith(PENDING) or await self._exists(holder):
             return False
-        return bool(await scripts.replace_value([key], [holder, PENDING + user_id, CLAIM_HELD]))
+        return await self._replace_holder(email, holder, PENDING + user_id, CLAIM_HELD)
 
     async def confirm_email(self, email: str, user_id: str) -> bool:
         """Make the claim last; False when it ran out meanwhile."""
-        return bool(await scripts.replace_value([self._email_key(email)], [PENDING + user_id, user_id, ""]))
+        return await self._replace_holder(email, PENDING + user_id, user_id, "")
 
     async def release_email(self, email: str, user_id: str) -> None:
         """Free the address if it is this user's."""
         for holder in (user_id, PENDING + user_id):
-            await scripts.replace_value([self._email_key(email)], [holder, "", ""])
+            await self._replace_holder(email, holder, "", "")
 
     async def id_of_email(self, email: str) -> str | None:
-        holder = await get_client().get(self._email_key(email))
+        holder = await self._holder(email)
         return holder if is_id(holder) else None
 
     def keep_for_now(self, work: UnitOfWork, user: "User", device: "Device") -> None:
@@ -66,51 +72,71 @@ class UserManager(Manager["User"]):
     # ---- accounts being deleted
     async def begin_deletion(self, user: "User") -> None:
         """Note the account outside its slot, so that an interrupted deletion is found and finished."""
-        await get_client().hset(global_key("deletions"), user.id, user.email)
+        await ask("HSET", global_key("deletions"), user.id, user.email)
 
     async def deletions(self) -> dict[str, str]:
         """The accounts whose deletion began: {user id: e-mail}."""
-        return await get_client().hgetall(global_key("deletions"))
+        return await ask("HGETALL", global_key("deletions"))
 
     async def end_deletion(self, user_id: str) -> None:
-        await get_client().unlink(
-            *[
-                owner_key(user_id, *parts)
-                for parts in (("log",), ("events",), ("devices",), ("user", user_id))
-            ]
-        )
-        await get_client().hdel(global_key("deletions"), user_id)
+        await ask("UNLINK", log_key(user_id), events_key(user_id))
+        await ask("HDEL", global_key("deletions"), user_id)
+
+    async def take_turn(self) -> bool:
+        """Whether this process is the one that looks after the deletions now; one is, in each TURN."""
+        return bool(await ask("SET", global_key("deletions", "turn"), 1, "NX", "EX", TURN))
+
+    async def _holder(self, email: str) -> str | None:
+        """Whose the address is: a user id, a claim, or None."""
+        return await ask("GET", global_key("email", email))
+
+    async def _replace_holder(self, email: str, before: str, after: str, life: int | str) -> bool:
+        """Whether the address went from the hands of `before` to those of `after`."""
+        return bool(await scripts.replace_value([global_key("email", email)], [before, after, life]))
 
     async def _exists(self, user_id: str) -> bool:
-        return bool(await get_client().exists(self.model.key_prefix(user_id) + user_id))
-
-    def _email_key(self, email: str) -> str:
-        return global_key("email", email)
+        return bool(await ask("EXISTS", self.model.key_prefix(user_id) + user_id))
 
 
 class DeviceManager(Manager["Device"]):
     """Devices, their one-time tickets, and the word that a device is signed out."""
 
-    async def all_ids(self, user_id: str) -> list[str]:
-        return await self.ids(user_id, "devices", first=0, limit=ALL_AT_ONCE)
+    async def some_ids(self, user_id: str) -> list[str]:
+        """The ids of the user's devices, as many as can be removed at once."""
+        return await self.ids(user_id, "devices", first=0, limit=STEP)
 
     async def say_signed_out(self, user_id: str, word: str) -> None:
-        """Tell every process which sockets to close: `<deviceId>`, `*`, see realtime/hub.py."""
-        await get_client().publish(doorbell_channel(user_id), word)
+        """Tell every process which sockets to close: `<deviceId>`, `*`, see realtime/hub.py.
 
-    async def make_ticket(self, user_id: str, device_id: str) -> str:
-        """A word that opens one socket within TICKET_LIFE seconds."""
+        The devices are signed out already; a process that misses the word looks when Redis is back.
+        """
+        try:
+            await ask("PUBLISH", doorbell_channel(user_id), word)
+        except (RedisError, OSError) as error:
+            logger.error("Nobody heard %s of %s: %s", word, user_id, error)
+
+    async def make_ticket(self, user_id: str, device_id: str, expires_at: int) -> str:
+        """A word that opens one socket within TICKET_LIFE seconds; the socket ends with the token."""
         ticket = f"{user_id}.{secrets.token_urlsafe(24)}"
-        await get_client().set(self._ticket_key(user_id, ticket), device_id, ex=TICKET_LIFE)
+        await ask("SET", self._ticket_key(user_id, ticket), f"{device_id}:{expires_at}", "EX", TICKET_LIFE)
         return ticket
 
-    async def take_ticket(self, ticket: str) -> tuple[str, str] | None:
-        """(user id, device id) of a ticket, which is gone then; None when there is none."""
+    async def take_ticket(self, ticket: str) -> tuple[str, str, int] | None:
+        """(user id, device id, expiry) of a ticket, which is gone then; None when there is none."""
         user_id, _, word = ticket.partition(".")
         if not is_id(user_id) or not word.isascii() or len(word) > 64:
             return None
-        device_id = await get_client().getdel(self._ticket_key(user_id, ticket))
-        return (user_id, device_id) if device_id else None
+        content = await ask("GETDEL", self._ticket_key(user_id, ticket))
+        if not content:
+            return None
+        device_id, _, expires_at = content.partition(":")
+        return user_id, device_id, int(expires_at)
 
     def _ticket_key(self, user_id: str, ticket: str) -> str:
         return owner_key(user_id, "ticket", ticket.partition(".")[2])
+
+
+async def ask(*command: str | int) -> Any:
+    """Send one command and wait no longer than a request can; only for what may be sent twice."""
+    async with asyncio.timeout(SECONDS_TO_ANSWER):
+        return await get_client().execute_command(*command)

@@ -5,14 +5,18 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.models import User
+from accounts.services import normalized_email
 from nanobanana.serializers import TextField, timestamp
 
 
 class EmailField(serializers.EmailField):
-    """An address, and only text: no number is taken for one."""
+    """An address in the form it is stored in: what is checked is what is kept."""
 
     def __init__(self) -> None:
         super().__init__(max_length=254)
+
+    def to_internal_value(self, data: Any) -> str:
+        return normalized_email(super().to_internal_value(data))
 
 
 class RegisterSerializer(serializers.Serializer):

@@ -1,5 +1,7 @@
 """What can be done with accounts: the only writer of users and devices, and the only one to tell of it."""
 
+import asyncio
+import logging
 import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,8 +10,10 @@ from typing import Any
 
 from django.conf import settings
 from django.dispatch import Signal
+from redis.exceptions import RedisError
 
 from accounts import tokens
+from accounts.managers import TURN
 from accounts.models import Device, User
 from accounts.passwords import hash_password, verify_password
 from nanobanana.errors import CredentialsWrong, EmailTaken, ServiceUnavailable, TokenInvalid
@@ -18,6 +22,8 @@ from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work
+
+logger = logging.getLogger(__name__)
 
 # Sent with `user_id` when an account goes; the apps above remove what they keep of it. A receiver can be
 # called again for the same account, after a crash.
@@ -65,6 +71,8 @@ async def register(*, email: str, username: str, password: str, device_name: str
     except Exception:
         await User.objects.release_email(address, user.id)
         raise
+    async with unit_of_work(user.id) as work:
+        User.objects.keep(work, user, device)
     return _sign_in(user, device)
 
 
@@ -97,13 +105,11 @@ async def redeem_ticket(ticket: str) -> Visitor:
     taken = await Device.objects.take_ticket(ticket)
     if taken is None:
         raise TokenInvalid
-    user_id, device_id = taken
-    expires_at = int(now().timestamp()) + settings.JWT_EXPIRES_IN
-    return await _visitor(tokens.Claims(user_id, device_id, expires_at))
+    return await _visitor(tokens.Claims(*taken))
 
 
 async def make_ticket(*, visitor: Visitor) -> str:
-    return await Device.objects.make_ticket(visitor.user.id, visitor.device_id)
+    return await Device.objects.make_ticket(visitor.user.id, visitor.device_id, visitor.expires_at)
 
 
 async def refresh(*, refresh_token: str) -> SignIn:
@@ -129,14 +135,14 @@ async def change_password(*, visitor: Visitor, current_password: str, new_passwo
     if not await verify_password(current_password, user.password):
         raise CredentialsWrong("The current password is wrong.")
     encoded = await hash_password(new_password)
-    others = [
-        identifier for identifier in await Device.objects.all_ids(user.id) if identifier != visitor.device_id
-    ]
+    others = await _other_devices(visitor)
     async with changes_of(user) as work:
         work.expect_equal(user, "password")
         User.objects.update(work, user, password=encoded, updated_at=now())
         Device.objects.remove_ids(work, "devices", others)
         work.emit(UserUpdated(user_id=user.id), user)
+    while others := await _other_devices(visitor):  # who came in with the old password in the meantime
+        await _remove_devices(user.id, others)
     await Device.objects.say_signed_out(user.id, f"signed-out-except:{visitor.device_id}")
     return _sign_in(user, Device(user.id, visitor.device_id))
 
@@ -160,10 +166,10 @@ async def delete_account(*, visitor: Visitor, password: str) -> None:
 
 async def finish_deletion(user_id: str, email: str) -> None:
     """Do, or take up again, what deletes an account; each step can be repeated."""
-    user = User(user_id, user_id)
     async with unit_of_work(user_id) as work:
-        work.write("delete", user.key)
-        Device.objects.remove_ids(work, "devices", await Device.objects.all_ids(user_id))
+        work.write("delete", User(user_id, user_id).key)
+    while device_ids := await Device.objects.some_ids(user_id):
+        await _remove_devices(user_id, device_ids)
     await Device.objects.say_signed_out(user_id, "signed-out:*")
     await User.objects.release_email(email, user_id)
     await account_deleted.asend(sender=User, user_id=user_id)
@@ -171,9 +177,23 @@ async def finish_deletion(user_id: str, email: str) -> None:
 
 
 async def finish_deletions() -> None:
-    """Take up the deletions that a stopped process left behind."""
+    """Take up the deletions that were left behind; one that fails again does not stop the others."""
     for user_id, email in (await User.objects.deletions()).items():
-        await finish_deletion(user_id, email)
+        try:
+            await finish_deletion(user_id, email)
+        except Exception:
+            logger.exception("The deletion of %s is not finished", user_id)
+
+
+async def keep_finishing_deletions() -> None:
+    """The same for as long as the process lives, with one process at a time having its turn."""
+    while True:
+        try:
+            if await User.objects.take_turn():
+                await finish_deletions()
+        except (RedisError, OSError) as error:
+            logger.warning("Nobody can look after deletions now: %s", error)
+        await asyncio.sleep(TURN)
 
 
 def normalized_email(email: str) -> str:
@@ -190,8 +210,15 @@ async def _store_user(user: User, password: str, device: Device) -> None:
         User.objects.keep_for_now(work, user, device)
     if not await User.objects.confirm_email(user.email, user.id):
         raise ServiceUnavailable
-    async with unit_of_work(user.id) as work:
-        User.objects.keep(work, user, device)
+
+
+async def _other_devices(visitor: Visitor) -> list[str]:
+    return [each for each in await Device.objects.some_ids(visitor.user.id) if each != visitor.device_id]
+
+
+async def _remove_devices(user_id: str, device_ids: list[str]) -> None:
+    async with unit_of_work(user_id) as work:
+        Device.objects.remove_ids(work, "devices", device_ids)
 
 
 async def _find(email: str) -> User | None:

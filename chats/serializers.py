@@ -74,14 +74,14 @@ def model_fields(validated: dict[str, Any]) -> dict[str, Any]:
 
 
 def depth_exceeds(value: Any, most: int) -> bool:
-    """Whether objects and lists are nested deeper than `most`."""
+    """Whether the object or list `value` holds others, nested deeper than `most`; an empty one counts too."""
     level = [value]
-    for _ in range(most + 1):
+    for _ in range(most):
         level = [
             inner
             for outer in level
-            if isinstance(outer, dict | list)
             for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
         ]
     return bool(level)
 

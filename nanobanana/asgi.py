@@ -11,16 +11,18 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nanobanana.settings")
 django.setup()
 
-import realtime.hub  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.core.exceptions import RequestAborted  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest  # noqa: E402
 from django.http.response import HttpResponseBase  # noqa: E402
-from realtime.routing import application as websocket_application  # noqa: E402
 
+import realtime.hub  # noqa: E402
+from accounts.services import keep_finishing_deletions  # noqa: E402
 from nanobanana.errors import BadRequest, PayloadTooLarge  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
-from nanobanana.redisdb.client import close_client  # noqa: E402
+from nanobanana.redisdb import connection  # noqa: E402
+from realtime.background import Background  # noqa: E402
+from realtime.routing import application as websocket_application  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -70,7 +72,7 @@ class HTTPHandler(ASGIHandler):
 def limit_of(scope: Scope) -> int:
     """How many bytes the body of this request may have."""
     content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    if content_type.startswith(b"multipart/"):
+    if content_type.lower().startswith(b"multipart/"):
         return settings.MAX_FILE_SIZE * settings.MAX_FILES_AT_ONCE + MULTIPART_OVERHEAD
     return JSON_BODY
 
@@ -104,14 +106,17 @@ async def _spool(message: dict[str, Any], receive: Receive, body: IO[bytes], lim
 
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     """Start and stop what lives as long as the process."""
+    background = Background()
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await realtime.hub.start()
+            background.spawn(keep_finishing_deletions())
             await send({"type": "lifespan.startup.complete"})
         else:
+            await background.cancel()
             await realtime.hub.stop()
-            await close_client()
+            await connection.close()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

@@ -30,7 +30,7 @@ def secret(name: str) -> str:
 
 def integer(name: str, default: int, *, at_least: int = 0, at_most: int = 2**53) -> int:
     value = text(name, str(default))
-    if not re.fullmatch(r"-?\d{1,17}", value) or not at_least <= int(value) <= at_most:
+    if not re.fullmatch(r"-?[0-9]{1,17}", value) or not at_least <= int(value) <= at_most:
         raise ImproperlyConfigured(f"{name}={value} must be a whole number from {at_least} to {at_most}.")
     return int(value)
 
@@ -59,7 +59,7 @@ def words(name: str, default: str = "") -> list[str]:
 def seconds(name: str, default: str) -> int:
     """A span such as 900, 15m, 12h or 7d, in seconds."""
     value = text(name, default)
-    match = re.fullmatch(r"(\d{1,9})\s*([smhdw]?)", value)
+    match = re.fullmatch(r"([0-9]{1,9})\s*([smhdw]?)", value)
     if not match or int(match[1]) == 0:
         raise ImproperlyConfigured(f"{name}={value} must be a span of time such as 15m, 12h or 7d.")
     return int(match[1]) * UNITS_OF_TIME[match[2]]
@@ -68,7 +68,7 @@ def seconds(name: str, default: str) -> int:
 def size(name: str, default: str) -> int:
     """A size such as 10485760, 512KB or 10MB, in bytes."""
     value = text(name, default)
-    match = re.fullmatch(r"(\d{1,12})\s*([KMG]?B?)", value.upper())
+    match = re.fullmatch(r"([0-9]{1,12})\s*([KMG]?B?)", value.upper())
     if not match or int(match[1]) == 0 or match[2] not in UNITS_OF_SIZE:
         raise ImproperlyConfigured(f"{name}={value} must be a size such as 512KB or 10MB.")
     return int(match[1]) * UNITS_OF_SIZE[match[2]]

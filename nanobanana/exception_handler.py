@@ -1,6 +1,7 @@
 """Exceptions become answers here and nowhere else."""
 
 import logging
+import re
 import secrets
 from typing import Any
 
@@ -16,22 +17,19 @@ from nanobanana.responses import json_response
 
 logger = logging.getLogger("nanobanana.errors")
 
-OUTAGES = (redis_errors.ConnectionError, redis_errors.TimeoutError, TimeoutError)
-# What Redis says while it cannot take a command that is right in itself.
-OUTAGE_REPLIES = (
-    "LOADING",
-    "READONLY",
-    "MISCONF",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "NOREPLICAS",
-    "BUSY",
-)
+SILENCE = (redis_errors.ConnectionError, redis_errors.TimeoutError, TimeoutError)
+REFUSALS = (redis_errors.ReadOnlyError, redis_errors.ClusterDownError, redis_errors.TryAgainError)
+# How Redis says that it cannot take a command that is right in itself, where the client has no class for it.
+# 6.2 wraps what a command in a script is told: "Error running script (…): … -OOM command not allowed …".
+FULL_REPLY = re.compile(r"(?:^|-)OOM ")
+REFUSAL_REPLY = re.compile(r"(?:^|-)(?:MISCONF|NOREPLICAS|READONLY|BUSY) ")
 
 
-def translate(error: Exception) -> errors.APIError:
-    """The error of our tree that says the same; a bug is logged and becomes a plain APIError, 500."""
+def translate(error: Exception, identifier: str = "-") -> errors.APIError:
+    """The error of our tree that says the same; a bug is logged and becomes a plain APIError, 500.
+
+    `identifier` is the request's, for the log.
+    """
     match error:
         case errors.APIError():
             return error
@@ -49,20 +47,17 @@ def translate(error: Exception) -> errors.APIError:
             return errors.MalformedBody()
     outage = _outage(error)
     if outage is None:
-        logger.exception("Unexpected %s", type(error).__name__, exc_info=error)
+        logger.error("Unexpected %s in request %s", type(error).__name__, identifier, exc_info=error)
         return errors.APIError()
-    logger.error("Redis does not serve: %s: %s", type(error).__name__, error)
+    logger.error("Redis does not serve request %s: %s: %s", identifier, type(error).__name__, error)
     return outage
 
 
 def to_response(error: Exception, request: HttpRequest) -> HttpResponse:
     """`{error, message, details?, requestId}` with the status and headers of the error."""
-    problem = translate(error)
-    body: dict[str, Any] = {
-        "error": problem.code,
-        "message": problem.message,
-        "requestId": request_id(request),
-    }
+    identifier = request_id(request)
+    problem = translate(error, identifier)
+    body: dict[str, Any] = {"error": problem.code, "message": problem.message, "requestId": identifier}
     if problem.details:
         body["details"] = problem.details
     response = json_response(body, problem.status)
@@ -98,12 +93,11 @@ def sentences_by_field(detail: object, name: str = "body") -> dict[str, list[str
 
 
 def _outage(error: Exception) -> errors.APIError | None:
-    if isinstance(error, OUTAGES):
+    reply = str(error) if isinstance(error, redis_errors.ResponseError) else ""
+    if isinstance(error, SILENCE):
         return errors.ServiceUnavailable("The database does not answer; try again shortly.")
-    if isinstance(error, redis_errors.RedisError):
-        reply = str(error)
-        if isinstance(error, redis_errors.OutOfMemoryError) or reply.startswith("OOM"):
-            return errors.StorageFull("The database is full; nothing was changed.")
-        if isinstance(error, redis_errors.ReadOnlyError) or reply.startswith(OUTAGE_REPLIES):
-            return errors.ServiceUnavailable("The database takes no writes now; try again shortly.")
+    if isinstance(error, redis_errors.OutOfMemoryError) or FULL_REPLY.search(reply):
+        return errors.StorageFull("The database is full; nothing was changed.")
+    if isinstance(error, REFUSALS) or REFUSAL_REPLY.search(reply):
+        return errors.ServiceUnavailable("The database takes no writes now; try again shortly.")
     return None

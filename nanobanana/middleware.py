@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.decorators import async_only_middleware
+from django.utils.encoding import escape_uri_path
 
 from nanobanana.exception_handler import request_id
 
@@ -30,7 +31,8 @@ def identify_and_log(get_response: Handler) -> Handler:
         response.headers.setdefault("Cache-Control", "no-store")
         elapsed = (time.perf_counter() - start) * 1000
         line = "%s %s %d %.1fms %s"
-        logger.info(line, request.method, request.path, response.status_code, elapsed, identifier)
+        path = escape_uri_path(request.path)  # so that nobody writes lines of their own into the log
+        logger.info(line, request.method, path, response.status_code, elapsed, identifier)
         return response
 
     return middleware

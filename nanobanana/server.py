@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import math
 import os
 import select
 import signal
@@ -20,7 +21,6 @@ from nanobanana.redisdb.embedded import EmbeddedServer
 logger = logging.getLogger(__name__)
 
 PROJECT = Path(__file__).resolve().parent.parent
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TICK = 0.1  # seconds
 LINGER = 1.5  # seconds; the workers of a killed supervisor notice within one and leave the port
 STOP_TIMEOUT = 15.0  # seconds; a worker gives its running requests 10
@@ -37,6 +37,14 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def on_stop_signals(handler: Callable[[int, FrameType | None], object]) -> None:
+    """Ctrl-C, `kill` and a closed terminal all mean the same; `nohup` has the last one ignored."""
+    signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGTERM, handler)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, handler)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -60,15 +68,15 @@ class Backoff:
 
     def __init__(self) -> None:
         self._delay = 0.0
-        self._last_start = -CALM
+        self._last_start = -math.inf
 
-    def allows_start(self) -> bool:
-        """Whether the time has come; the caller then starts it."""
-        since_last_start = time.monotonic() - self._last_start
+    def allows_start(self, now: float) -> bool:
+        """Whether the time has come, in seconds of a monotonic clock; the caller then starts it."""
+        since_last_start = now - self._last_start
         if since_last_start < self._delay:
             return False
         self._delay = 1.0 if since_last_start > CALM else min(2 * self._delay, LONGEST_DELAY)
-        self._last_start = time.monotonic()
+        self._last_start = now
         return True
 
 
@@ -86,9 +94,10 @@ class Worker:
         self._ready = os.fdopen(reader, "rb")
         inherited = (self._listener.fileno(), writer)
         numbers = map(str, (*inherited, os.getpid()))
+        python_path = filter(None, (str(PROJECT), os.environ.get("PYTHONPATH")))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "nanobanana.worker", self._application, *numbers],
-            env={**os.environ, "PYTHONPATH": python_path()},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(python_path)},
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the supervisor, which lets running requests end
             pass_fds=inherited,
@@ -148,8 +157,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve; raise ServeError when a worker ends before it ever answered."""
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._ask_to_stop)
+        on_stop_signals(self._ask_to_stop)
         try:
             for _ in range(self._workers_wanted):
                 self._workers.append(Worker(self._application, self._listener))
@@ -195,7 +203,7 @@ class Supervisor:
         if self._redis is None or self._redis.exit_code is None:
             return
         exit_code = self._redis.exit_code
-        if self._redis_backoff.allows_start():
+        if self._redis_backoff.allows_start(time.monotonic()):
             logger.error("The embedded Redis ended with code %s; it is started again.", exit_code)
             self._redis.launch()
 
@@ -204,7 +212,7 @@ class Supervisor:
             return
         if not self._was_ready:
             raise ServeError(f"A worker ended with code {worker.exit_code} before it answered: see above.")
-        if worker.backoff.allows_start():
+        if worker.backoff.allows_start(time.monotonic()):
             logger.error("Worker %d ended with code %d; another is started.", worker.pid, worker.exit_code)
             worker.wait(0)
             worker.start()
@@ -216,9 +224,3 @@ class Supervisor:
         deadline = time.monotonic() + STOP_TIMEOUT
         for worker in self._workers:
             worker.wait(max(0.0, deadline - time.monotonic()))
-
-
-def python_path() -> str:
-    """What lets a worker import the project, wherever `manage.py` was called from."""
-    inherited = os.environ.get("PYTHONPATH")
-    return os.pathsep.join([str(PROJECT), *([inherited] if inherited else [])])

@@ -25,7 +25,11 @@ def main(requirements: str, stamp: Path) -> None:
             venv.create(VENV, with_pip=True, clear=VENV.exists())
         print(f"Installing {requirements} into {VENV} ...", flush=True)
         pip = [VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        if subprocess.run([*pip, "-r", requirements]).returncode:
+        try:
+            failed = subprocess.run([*pip, "-r", requirements]).returncode
+        except KeyboardInterrupt:
+            sys.exit("Stopped; the same command goes on from here.")
+        if failed:
             sys.exit(f"{requirements} could not be installed: see pip's message above.")
         stamp.touch()
 

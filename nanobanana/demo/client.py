@@ -96,8 +96,8 @@ class Client:
         )
         self.timeline.add(moment)
 
-    def record(self, direction: Direction, what: str, note: str = "", text: str = "") -> None:
-        self.timeline.add(Moment(self.timeline.now(), self.name, direction, what, note, text))
+    def record(self, direction: Direction, what: str, note: str = "") -> None:
+        self.timeline.add(Moment(self.timeline.now(), self.name, direction, what, note))
 
 
 def decoded(response: httpx.Response) -> Answer:

@@ -121,9 +121,10 @@ class Device(Client):
             await self._socket.close()
             await self._listener
 
-    async def types(self, session_id: str, is_typing: bool) -> None:
-        await self._send({"type": "typing", "payload": {"sessionId": session_id, "isTyping": is_typing}})
-        self.record("sent", "typing", text="…" if is_typing else "")
+    async def send(self, kind: str, **payload: object) -> None:
+        """Send a frame; it stands in the timeline without its ids."""
+        await self._send({"type": kind, "payload": payload})
+        self.record("sent", kind)
 
     async def _send(self, frame: dict[str, Any]) -> None:
         assert self._socket is not None, f"{self.name} was never online"
@@ -141,10 +142,10 @@ class Device(Client):
         self.cursor = frame.get("cursor", self.cursor)
         if frame["type"] == "ping":
             await self._send({"type": "pong"})
-            return
-        self.frames.append(frame)
-        self._unasked.append(frame)
-        self._record_frame(frame)
+        else:
+            self.frames.append(frame)
+            self._unasked.append(frame)
+            self._record_frame(frame)
         self._news.set()
 
     def _record_frame(self, frame: Frame) -> None:

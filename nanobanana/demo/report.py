@@ -11,7 +11,7 @@ from django.template import Context, Engine
 from nanobanana.demo.terminal import relative, timing
 from nanobanana.demo.timeline import Chapter, Moment, Timeline
 
-LANES = {"laptop": "Alice's laptop", "phone": "Alice's phone", "Bob": "Bob"}
+LANES = {"laptop": "Alice's laptop", "phone": "Alice's phone", "Bob": "Bob's tablet"}
 PRESENCE: dict[str, str] = {"opened": "online", "closed": "away"}
 
 

@@ -8,7 +8,7 @@ from nanobanana.demo.timeline import Answer, PromiseBroken, Timeline
 
 
 class Stage:
-    """Alice with two devices, and Bob, who must see nothing of hers."""
+    """Alice with a laptop and a phone, and Bob with a tablet, who must see nothing of hers."""
 
     chat: str  # the id of Alice's session
     bobs_chat: str
@@ -23,11 +23,11 @@ class Stage:
         self.bob = Person("Bob")
         self.laptop = Device("laptop", self.alice, self.url, timeline)
         self.phone = Device("phone", self.alice, self.url, timeline)
-        self.bobs = Device("Bob", self.bob, self.url, timeline)
+        self.tablet = Device("Bob", self.bob, self.url, timeline)
 
     @property
     def devices(self) -> list[Device]:
-        return [self.laptop, self.phone, self.bobs]
+        return [self.laptop, self.phone, self.tablet]
 
     def promise(self, words: str, seen: object, expected: object = True) -> None:
         if seen != expected:
@@ -52,11 +52,9 @@ class Stage:
     async def settle(self) -> None:
         """Wait until every device that is online has heard all that its owner did."""
         for device in self.devices:
-            cursor = self.timeline.last_write(
-                [each.name for each in self.devices if each.owner is device.owner]
-            )
+            of_the_same = [each.name for each in self.devices if each.owner is device.owner]
             if device.is_online:
-                await device.reaches(cursor)
+                await device.reaches(self.timeline.last_write(of_the_same))
             device.forget()
 
     async def close(self) -> None:

@@ -155,6 +155,6 @@ def gist(body: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
             return shorten(message_id), ()
         case {"isTyping": is_typing}:
             return "is typing …" if is_typing else "stopped typing", ()
-        case {"error": str(code)}:
+        case {"error": str(code)} | {"type": "error", "code": str(code)}:
             return code, ()
     return "", ()

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 from nanobanana.management.commands.serve import Command
 from nanobanana.redisdb import embedded
 from nanobanana.redisdb.embedded import EmbeddedServer
+from nanobanana.server import Backoff, listen
 
 PROJECT = Path(__file__).resolve().parents[2]
 UNSET = ("HOST", "NODE_ENV", "APP_ENV", "DEBUG", "REDIS_HOST", "REDIS_URL", "STORAGE_TYPE", "PUBLIC_BASE_URL")
@@ -131,8 +133,10 @@ def serving(*options: str, var: Path, project: Path = PROJECT, **variables: str)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """For the tests that do not stop it."""
+    """For the tests that do not stop it; started as `nohup` does."""
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with serving("--workers", "2", var=tmp_path_factory.mktemp("var")) as server:
+        signal.signal(signal.SIGHUP, hang_up)
         yield server
 
 
@@ -201,6 +205,16 @@ def test_a_port_in_use_is_one_sentence(server: Server, tmp_path: Path) -> None:
     assert not embedded.answers(embedded.socket_path(tmp_path / "redis"))
 
 
+def test_a_port_that_is_just_being_left_is_waited_for() -> None:
+    leaving = socket.create_server(("127.0.0.1", 0))
+    port = leaving.getsockname()[1]
+    timer = threading.Timer(0.3, leaving.close)
+    timer.start()
+    with listen("127.0.0.1", port) as listener:
+        assert listener.getsockname()[1] == port
+    timer.join()
+
+
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     with serving("--workers", "2", var=tmp_path) as server, server.open_socket() as websocket:
         assert len(server.children) == 3
@@ -219,6 +233,26 @@ def test_a_request_in_flight_is_answered_before_the_server_stops(tmp_path: Path)
             redis.blpop(["begun"])
         assert server.end(signal.SIGTERM) == (0, "")
         assert answer.result() == "done"
+
+
+def test_a_closed_terminal_stops_it(tmp_path: Path) -> None:
+    with serving("--workers", "1", var=tmp_path) as server:
+        assert server.end(signal.SIGHUP) == (0, "")
+
+
+def test_under_nohup_a_closed_terminal_does_not(server: Server) -> None:
+    os.killpg(server.process.pid, signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        server.process.wait(timeout=0.5)
+
+
+def test_what_keeps_dying_is_started_ever_more_slowly() -> None:
+    backoff = Backoff()
+    starts = [second for second in range(130) if backoff.allows_start(second)]
+    assert starts == [0, 1, 3, 7, 15, 31, 61, 91, 121]
+    assert backoff.allows_start(200)  # it was calm for a minute
+    assert not backoff.allows_start(200.5)
+    assert backoff.allows_start(201)
 
 
 def test_a_killed_worker_is_replaced(server: Server) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,6 +20,14 @@ from tests.support.redis_server import RunningRedis
 from tests.support.web_server import WebServer
 
 django.setup()
+
+from accounts.services import authenticate  # noqa: E402
+from nanobanana.redisdb.client import get_client  # noqa: E402
+from nanobanana.redisdb.event_log import Cursor  # noqa: E402
+from nanobanana.redisdb.keys import events_key, log_key  # noqa: E402
+from realtime.peer import Peer  # noqa: E402
+
+Kill = Callable[[], Awaitable[None]]
 
 
 @pytest.fixture(scope="session")
@@ -86,11 +94,66 @@ async def say(client: Client, type: str, **payload: Any) -> None:
 
 
 @pytest.fixture
-def kill_subscriptions(redis_server: RunningRedis) -> Any:
+def kill_subscriptions(redis_server: RunningRedis) -> Kill:
     """Cut every Pub/Sub connection, as a restarted proxy would."""
-    from nanobanana.redisdb.client import get_client
 
     async def kill() -> None:
         await get_client().execute_command("CLIENT", "KILL", "TYPE", "pubsub")
 
     return kill
+
+
+class Wire:
+    """Where a server would write a socket's frames to; `block` makes it a peer that reads nothing."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.has_more = asyncio.Event()
+        self.is_open = asyncio.Event()
+        self.is_open.set()
+
+    def block(self) -> None:
+        self.is_open.clear()
+
+    async def __call__(self, message: dict[str, Any]) -> None:
+        await self.is_open.wait()
+        self.sent.append(message)
+        self.has_more.set()
+
+    @property
+    def frames(self) -> list[dict[str, Any]]:
+        return [orjson.loads(message["text"]) for message in self.sent if "text" in message]
+
+    @property
+    def close_code(self) -> int | None:
+        return next((message["code"] for message in self.sent if message["type"] == "websocket.close"), None)
+
+    async def has(self, count: int) -> list[dict[str, Any]]:
+        """The frames, once there are so many."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.frames) < count:
+                self.has_more.clear()
+                await self.has_more.wait()
+        return self.frames
+
+
+async def make_peer(client: Client, session_id: str, wire: Wire) -> Peer:
+    """A device as the hub knows it, without a network in between."""
+    return Peer(await authenticate(client.token), [session_id], wire)
+
+
+async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something is so in Redis or in the hub, which tell nobody."""
+    async with asyncio.timeout(PATIENCE):
+        while not await is_so():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def append_silently(user_id: str, type: str, *parts: str | bytes) -> Cursor:
+    """An event in the log of which no bell tells; `parts` are its objects as the commit script has them."""
+    redis = get_client()
+    epoch = await redis.hget(log_key(user_id), "epoch")
+    offset = await redis.hincrby(log_key(user_id), "offset", 1)
+    entry = ["type", type, "audience", "", "ids", '{"sessionId":"S"}', "at", "1700000000000", *parts]
+    await redis.execute_command("XADD", events_key(user_id), f"{offset}-0", *entry)
+    return Cursor(epoch, offset)

@@ -1,14 +1,13 @@
 """A device that returns hears what it missed, once and in order; else it is told."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import events_key, log_key
-from tests.realtime.conftest import Client
+from tests.realtime.conftest import Client, Kill
 from tests.support.people import Person
 from tests.support.redis_server import RunningRedis
 
@@ -109,7 +108,7 @@ async def test_a_stranger_cannot_resume_from_anothers_position(
 
 
 async def test_nothing_is_lost_when_the_subscription_is_cut(
-    alice: Person, tablet: Client, session_id: str, kill_subscriptions: Callable[[], Awaitable[None]]
+    alice: Person, tablet: Client, session_id: str, kill_subscriptions: Kill
 ) -> None:
     await alice.phone.listen(session_id)
     await tablet.listen(session_id)

@@ -1,11 +1,10 @@
 """The layer speaks to the suite's Redis, which is empty when a test begins."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
 
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.ids import new_id
@@ -33,22 +32,3 @@ async def mortal_redis(tmp_path: Path) -> AsyncIterator[RunningRedis]:
     async with speaking_to(server.url):
         yield server
     server.stop()
-
-
-@pytest.fixture
-def count_sends(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
-    """A function that tells how often something was sent to Redis since it was asked last."""
-    sent: list[None] = []
-    send = AbstractConnection.send_packed_command
-
-    async def counting(self: AbstractConnection, *args: object, **options: object) -> None:
-        sent.append(None)
-        await send(self, *args, **options)
-
-    def tell() -> int:
-        number = len(sent)
-        sent.clear()
-        return number
-
-    monkeypatch.setattr(AbstractConnection, "send_packed_command", counting)
-    return tell

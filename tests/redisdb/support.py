@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
-from nanobanana.redisdb import client
+from nanobanana.redisdb import client, connection
 from nanobanana.redisdb.client import get_client
 
 
@@ -16,16 +16,14 @@ async def speaking_to(url: str) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await client.close_client()
+        await connection.close()
         client._url, client._clients = before
 
 
-async def everything_stored() -> dict[str, tuple[str, int]]:
+async def everything_stored() -> dict[str, tuple[str, bool]]:
     """Every key with its content, as DUMP gives it, and whether it expires."""
     redis = get_client()
-    return {
-        key: (await redis.dump(key), await redis.pttl(key) > 0) for key in sorted(await redis.keys("*"))
-    }
+    return {key: (await redis.dump(key), await redis.pttl(key) > 0) for key in sorted(await redis.keys("*"))}
 
 
 @asynccontextmanager

@@ -61,7 +61,10 @@ class RunningRedis:
             "appendfsync": "always",
             "maxmemory-policy": "noeviction",
         }
-        return [str(self._binary), *[part for name, value in options.items() for part in (f"--{name}", value)]]
+        return [
+            str(self._binary),
+            *[part for name, value in options.items() for part in (f"--{name}", value)],
+        ]
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as connection:

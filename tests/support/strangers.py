@@ -36,10 +36,10 @@ async def assert_private(
         answer = await ask(device, asked)
         assert (answer.status_code, content_of(answer)) == (404, content_of(absent)), asked
     for token in ("", "Bearer", "Bearer nonsense", f"Basic {owner.laptop.token}"):
-        await assert_signed_out(await ask(owner.laptop, identifier, Authorization=token))
+        assert_signed_out(await ask(owner.laptop, identifier, Authorization=token))
 
 
-async def assert_signed_out(answer: httpx.Response) -> None:
+def assert_signed_out(answer: httpx.Response) -> None:
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     assert answer.json()["error"] in {"unauthorized", "token_invalid"}

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis import Redis, RedisError
 
 from nanobanana.redisdb.embedded import EmbeddedServer, EmbeddedServerError
-from nanobanana.server import STOP_SIGNALS, ServeError, Supervisor, listen, usable_cores
+from nanobanana.server import ServeError, Supervisor, listen, on_stop_signals, usable_cores
 
 OLDEST_REDIS = (6, 2)
 HOSTS_OF_THIS_MACHINE = ("127.0.0.1", "0.0.0.0", "::1", "::")
@@ -34,8 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("--reload", action="store_true", help="one worker, restarted when code changes")
 
     def handle(self, *, host: str, port: int, workers: int, reload: bool, **options: Any) -> None:
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.default_int_handler)  # until the supervisor takes them over
+        on_stop_signals(signal.default_int_handler)  # until the supervisor takes over
         try:
             self.serve(host, port, 1 if reload else workers, source_directories() if reload else [])
         except KeyboardInterrupt:

@@ -22,7 +22,7 @@
 local call = redis.call
 local FIRST_STEP = 9
 local CHUNK = 1000  -- arguments of one command: Lua cannot unpack 8,000
-local LARGEST_COUNT = 2 ^ 53
+local LARGEST_COUNT = 2 ^ 53 - 1
 -- Asks for the size of what a step writes to, only because Redis refuses when it is of another type.
 local SIZE_OF = {differs = 'HLEN', set = 'HLEN', unset = 'HLEN', count = 'HLEN', snapshot = 'HLEN',
                  index = 'ZCARD', unindex = 'ZCARD', event = 'XLEN'}
