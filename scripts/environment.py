@@ -14,9 +14,9 @@ NEWEST_INPUTS = ("requirements.txt", "requirements-dev.txt", "constraints.txt")
 
 
 def main(requirements: str, stamp: Path) -> None:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  # this runs under whichever python3 there is
         sys.exit(f"nanobanana needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}.")
-    with open(".venv.lock", "w") as lock:
+    with Path(".venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if is_fresh(stamp):
             return

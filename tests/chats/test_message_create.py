@@ -103,38 +103,36 @@ async def test_an_image_alone_is_a_message(alice: Person, session: dict[str, Any
     assert answer.json()["messageData"]["text"] == ""
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({"role": "admin", "text": "Hi"}, "role"),
-        ({"role": "", "text": "Hi"}, "role"),
-        ({"role": None, "text": "Hi"}, "role"),
-        ({"role": ["user"], "text": "Hi"}, "role"),
-        ({"text": "Hi"}, "role"),
-        ({"role": "user"}, "text"),
-        ({"role": "user", "text": ""}, "text"),
-        ({"role": "user", "text": "", "imageIds": []}, "text"),
-        ({"role": "user", "text": "x" * 32_001}, "text"),
-        ({"role": "user", "text": 5}, "text"),
-        ({"role": "user", "text": None}, "text"),
-        ({"role": "user", "text": ["Hi"]}, "text"),
-        ({"role": "user", "text": "a\x00b"}, "text"),
-        ({"role": "user", "text": "Hi", "params": []}, "params"),
-        ({"role": "user", "text": "Hi", "params": "{}"}, "params"),
-        ({"role": "user", "text": "Hi", "params": 5}, "params"),
-        ({"role": "user", "text": "Hi", "imageIds": "abc"}, "imageIds"),
-        ({"role": "user", "text": "Hi", "imageIds": {"a": 1}}, "imageIds"),
-        ({"role": "user", "text": "Hi", "imageIds": [f"{n:026}" for n in range(21)]}, "imageIds"),
-        ({"role": "user", "text": "Hi", "editedOf": 5}, "editedOf"),
-        ({"role": "user", "text": "Hi", "editedOf": ""}, "editedOf"),
-    ],
-)
-async def test_what_is_not_valid_is_refused_and_named(
-    alice: Person, session: dict[str, Any], body: dict[str, Any], field: str
-) -> None:
-    answer = await alice.post(f"/api/sessions/{session['id']}/messages", body)
-    assert (answer.status_code, answer.json()["error"]) == (400, "validation_failed")
-    assert [name.partition(".")[0] for name in answer.json()["details"]] == [field]
+INVALID = [
+    ({"role": "admin", "text": "Hi"}, "role"),
+    ({"role": "", "text": "Hi"}, "role"),
+    ({"role": None, "text": "Hi"}, "role"),
+    ({"role": ["user"], "text": "Hi"}, "role"),
+    ({"text": "Hi"}, "role"),
+    ({"role": "user"}, "text"),
+    ({"role": "user", "text": ""}, "text"),
+    ({"role": "user", "text": "", "imageIds": []}, "text"),
+    ({"role": "user", "text": "x" * 32_001}, "text"),
+    ({"role": "user", "text": 5}, "text"),
+    ({"role": "user", "text": None}, "text"),
+    ({"role": "user", "text": ["Hi"]}, "text"),
+    ({"role": "user", "text": "a\x00b"}, "text"),
+    ({"role": "user", "text": "Hi", "params": []}, "params"),
+    ({"role": "user", "text": "Hi", "params": "{}"}, "params"),
+    ({"role": "user", "text": "Hi", "params": 5}, "params"),
+    ({"role": "user", "text": "Hi", "imageIds": "abc"}, "imageIds"),
+    ({"role": "user", "text": "Hi", "imageIds": {"a": 1}}, "imageIds"),
+    ({"role": "user", "text": "Hi", "imageIds": [f"{n:026}" for n in range(21)]}, "imageIds"),
+    ({"role": "user", "text": "Hi", "editedOf": 5}, "editedOf"),
+    ({"role": "user", "text": "Hi", "editedOf": ""}, "editedOf"),
+]
+
+
+async def test_what_is_not_valid_is_refused_and_named(alice: Person, session: dict[str, Any]) -> None:
+    for body, field in INVALID:
+        answer = await alice.post(f"/api/sessions/{session['id']}/messages", body)
+        assert (answer.status_code, answer.json()["error"]) == (400, "validation_failed"), body
+        assert list(answer.json()["details"]) == [field], body
     assert await count_of(alice, session["id"]) == (0, 0)
 
 

@@ -47,28 +47,25 @@ async def test_the_ends_of_a_title_lose_their_blanks(alice: Person) -> None:
     assert (await alice.make_session("  Cats \n"))["title"] == "Cats"
 
 
-@pytest.mark.parametrize(
-    "title", ["x" * 101, "猫" * 101, 5, True, None, ["Cats"], {"text": "Cats"}, "a\x00b"]
-)
-async def test_a_bad_title_is_refused_and_nothing_is_stored(alice: Person, title: Any) -> None:
-    answer = await alice.post("/api/sessions", {"title": title})
-    assert answer.status_code == 400
-    assert answer.json()["error"] == "validation_failed"
-    assert list(answer.json()["details"]) == ["title"]
+async def test_a_bad_title_is_refused_and_nothing_is_stored(alice: Person) -> None:
+    for title in ("x" * 101, "猫" * 101, 5, True, None, ["Cats"], {"text": "Cats"}, "a\x00b"):
+        answer = await alice.post("/api/sessions", {"title": title})
+        assert (answer.status_code, answer.json()["error"]) == (400, "validation_failed"), title
+        assert list(answer.json()["details"]) == ["title"]
     assert (await Session.objects.alist(alice.id, Window(1))).total == 0
 
 
-@pytest.mark.parametrize("body", [b"{", b'{"title": "\\ud800"}', b"\xff", b"[" * 100_000, b'{"a":' * 2000])
-async def test_a_body_that_is_no_json_is_refused(alice: Person, body: bytes) -> None:
+async def test_a_body_that_is_no_json_is_refused(alice: Person) -> None:
     headers = {"Content-Type": "application/json"}
-    answer = await alice.laptop.request("POST", "/api/sessions", content=body, headers=headers)
-    assert (answer.status_code, answer.json()["error"]) == (400, "malformed_body")
+    for body in (b"{", b'{"title": "\\ud800"}', b"\xff", b"[" * 100_000, b'{"a":' * 2000):
+        answer = await alice.laptop.request("POST", "/api/sessions", content=body, headers=headers)
+        assert (answer.status_code, answer.json()["error"]) == (400, "malformed_body"), body[:20]
 
 
-@pytest.mark.parametrize("body", [[], "Cats", 5, True])
-async def test_a_body_that_is_no_object_is_refused(alice: Person, body: Any) -> None:
-    answer = await alice.post("/api/sessions", body)
-    assert (answer.status_code, answer.json()["error"]) == (400, "validation_failed")
+async def test_a_body_that_is_no_object_is_refused(alice: Person) -> None:
+    for body in ([], "Cats", 5, True):
+        answer = await alice.post("/api/sessions", body)
+        assert (answer.status_code, answer.json()["error"]) == (400, "validation_failed"), body
 
 
 async def test_a_form_is_refused(alice: Person) -> None:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from chats.models import Session
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.unit_of_work import unit_of_work
@@ -127,19 +125,19 @@ async def test_sessions_of_one_millisecond_are_walked_once_each(alice: Person) -
     assert walked == ids
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(("limit", value) for value in ("0", "-1", "101", "1.5", "ten", "", "1e2", "٣", "9" * 40, " 5")),
-        *(("offset", value) for value in ("-1", "1000000001", "0x1", "", "\x00", "1;2")),
-        *(("cursor", value) for value in ("nonsense", "1:2", ":", "-1:" + "0" * 26, "1:" + "0" * 25 + "U")),
-    ],
-)
-async def test_a_bad_value_is_refused_and_named(alice: Person, name: str, value: str) -> None:
-    answer = await alice.get("/api/sessions", params={name: value})
-    assert answer.status_code == 400
-    assert answer.json()["error"] == "validation_failed"
-    assert list(answer.json()["details"]) == [name]
+BAD_VALUES = {
+    "limit": ["0", "-1", "101", "1.5", "ten", "", "1e2", "٣", "9" * 40, " 5"],
+    "offset": ["-1", "1000000001", "0x1", "", "\x00", "1;2"],
+    "cursor": ["nonsense", "1:2", ":", "-1:" + "0" * 26, "1:" + "0" * 25 + "U"],
+}
+
+
+async def test_a_bad_value_is_refused_and_named(alice: Person) -> None:
+    for name, values in BAD_VALUES.items():
+        for value in values:
+            answer = await alice.get("/api/sessions", params={name: value})
+            assert (answer.status_code, answer.json()["error"]) == (400, "validation_failed"), value
+            assert list(answer.json()["details"]) == [name]
 
 
 async def test_the_largest_page_has_a_hundred(alice: Person) -> None:

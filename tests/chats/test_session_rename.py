@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from chats.models import TITLE_BY_DEFAULT, TITLE_BY_PERSON, Session
 from tests.support.people import Person
 from tests.support.strangers import assert_private
@@ -49,14 +47,10 @@ async def test_other_fields_are_left_alone(alice: Person, session: dict[str, Any
     assert renamed == {**session, "title": "Cats", "updatedAt": renamed["updatedAt"]}
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"title": ""}, {"title": "  "}, {"title": None}, {"title": 5}, {"title": "x" * 101}]
-)
-async def test_a_bad_title_is_refused_and_the_old_one_stays(
-    alice: Person, session: dict[str, Any], body: dict[str, Any]
-) -> None:
-    answer = await alice.put(f"/api/sessions/{session['id']}", body)
-    assert (answer.status_code, list(answer.json()["details"])) == (400, ["title"])
+async def test_a_bad_title_is_refused_and_the_old_one_stays(alice: Person, session: dict[str, Any]) -> None:
+    for body in ({}, {"title": ""}, {"title": "  "}, {"title": None}, {"title": 5}, {"title": "x" * 101}):
+        answer = await alice.put(f"/api/sessions/{session['id']}", body)
+        assert (answer.status_code, list(answer.json()["details"])) == (400, ["title"]), body
     stored = await Session.objects.aget(alice.id, session["id"])
     assert (stored.title, stored.title_origin) == ("New Chat", TITLE_BY_DEFAULT)
 
