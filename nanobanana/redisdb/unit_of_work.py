@@ -102,6 +102,7 @@ class UnitOfWork:
 
     def refresh(self, instance: Model) -> None:
         """After the commit, have this instance hold what is stored then."""
+        self._index_of(instance.key)
         self._subjects[instance.key] = instance
 
     # ---- commit
