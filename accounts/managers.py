@@ -3,16 +3,21 @@
 import asyncio
 import logging
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from redis.exceptions import RedisError
 
 from nanobanana.redisdb import scripts
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER, get_client
-from nanobanana.redisdb.ids import is_id
+from nanobanana.redisdb.fields import milliseconds, now
+from nanobanana.redisdb.ids import is_id, new_id
 from nanobanana.redisdb.keys import doorbell_channel, events_key, global_key, log_key, owner_key
 from nanobanana.redisdb.managers import Manager
+from nanobanana.redisdb.scripts import Script
 from nanobanana.redisdb.unit_of_work import UnitOfWork
+from nanobanana.throttling import Budget, Standing
 
 if TYPE_CHECKING:
     from accounts.models import Device, User
@@ -21,10 +26,15 @@ PENDING = "pending:"
 CLAIM_HELD = 60_000  # milliseconds: longer than a registration takes
 UNCONFIRMED_KEPT = 600_000
 TICKET_LIFE = 30  # seconds
+LINK_LIFE = 3600
+DEVICE_LIFE = 1000 * max(settings.JWT_EXPIRES_IN, settings.REFRESH_EXPIRES_IN)  # milliseconds
+DEVICES_KEPT = 50  # of one user
+SEEN_EVERY = 300_000  # milliseconds: how old a device's `last_seen_at` may become while it makes requests
 STEP = 1000  # devices removed at once
 TURN = 60  # seconds
 
 logger = logging.getLogger(__name__)
+_admit = Script(Path(__file__).parent / "scripts" / "admit.lua")
 
 
 class UserManager(Manager["User"]):
@@ -63,11 +73,30 @@ class UserManager(Manager["User"]):
             work.write("expire", key, UNCONFIRMED_KEPT)
 
     def keep(self, work: UnitOfWork, user: "User", device: "Device") -> None:
-        for key in self._registration_keys(user, device):
+        user_key, device_key, *others = self._registration_keys(user, device)
+        for key in (user_key, *others):
             work.write("persist", key)
+        work.write("expire", device_key, DEVICE_LIFE)
 
     def _registration_keys(self, user: "User", device: "Device") -> list[str]:
         return [user.key, device.key, device.indexes[0].key_of(device), log_key(user.id)]
+
+    # ---- the links of mails
+    async def keep_link(self, user_id: str, purpose: str, digest: str, holds_for: str) -> int:
+        """Keep a link for LINK_LIFE seconds; how many of the purpose the user has had in such a time."""
+        count = owner_key(user_id, purpose, "count")
+        pipeline = get_client().pipeline(transaction=True)
+        pipeline.set(self.link_key(user_id, purpose, digest), holds_for, ex=LINK_LIFE)
+        pipeline.set(count, 0, ex=LINK_LIFE, nx=True)
+        pipeline.incr(count)
+        async with asyncio.timeout(SECONDS_TO_ANSWER):
+            return (await pipeline.execute())[-1]
+
+    async def what_link_holds_for(self, user_id: str, purpose: str, digest: str) -> str | None:
+        return await ask("GET", self.link_key(user_id, purpose, digest))
+
+    def link_key(self, user_id: str, purpose: str, digest: str) -> str:
+        return owner_key(user_id, purpose, digest)
 
     # ---- accounts being deleted
     async def begin_deletion(self, user: "User") -> None:
@@ -99,7 +128,56 @@ class UserManager(Manager["User"]):
 
 
 class DeviceManager(Manager["Device"]):
-    """Devices, their one-time tickets, and the word that a device is signed out."""
+    """Devices, their one-time tickets, and the word that a device is signed out.
+
+    A device lives as long as its newest tokens; Redis lets it go then, and the index forgets it at the next
+    sign-in.
+    """
+
+    def create(self, work: UnitOfWork, instance: "Device") -> None:
+        super().create(work, instance)
+        work.write("expire", instance.key, DEVICE_LIFE)
+
+    def renew(self, work: UnitOfWork, device: "Device", **changes: Any) -> None:
+        """Let the device live on from now, as it has new tokens."""
+        moment = now()
+        self.update(work, device, renewed_at=moment, last_seen_at=moment, **changes)
+        work.write("expire", device.key, DEVICE_LIFE)
+
+    def rotate(self, work: UnitOfWork, device: "Device") -> None:
+        """Put a new refresh id in the place of the one that was read, if it is still that one."""
+        work.expect_equal(device, "refresh_id")
+        self.renew(work, device, refresh_id=new_id(), previous_refresh_id=device.refresh_id, rotated_at=now())
+
+    async def surplus_ids(self, user_id: str) -> list[str]:
+        """The devices that outlived their tokens, and those over DEVICES_KEPT, renewed longest ago."""
+        key = owner_key(user_id, "devices")
+        entries = await ask("ZRANGE", key, 0, -1, "WITHSCORES")
+        ids, scores = entries[::2], entries[1::2]
+        expired = sum(float(score) <= milliseconds(now()) - DEVICE_LIFE for score in scores)
+        return ids[: max(expired, len(ids) - DEVICES_KEPT)]
+
+    async def admit(
+        self, user: "User", device: "Device", budget: Budget | None
+    ) -> tuple[list[str], Standing | None]:
+        """Count a request of this device: the hash of its user as pairs, and how that user stands now.
+
+        [] when user or device is gone; None where there is no limit.
+        """
+        bucket = owner_key(user.id, "limit", budget.name if budget else "none")
+        return await self._spend([bucket, user.key, device.key], budget)
+
+    async def admit_stranger(self, site: str, budget: Budget) -> Standing | None:
+        """Count a request from this address: how it stands now; None where there is no limit."""
+        if not budget.quota:
+            return None
+        _, standing = await self._spend([global_key("limit", site, budget.name)], budget)
+        return standing
+
+    async def _spend(self, keys: list[str], budget: Budget | None) -> tuple[list[str], Standing | None]:
+        quota, interval = (budget.quota, budget.interval) if budget else (0, 0)
+        pairs, *counted = await _admit(keys, [quota, interval, SEEN_EVERY]) or [[]]
+        return pairs, Standing(budget, *counted) if budget and counted else None
 
     async def some_ids(self, user_id: str) -> list[str]:
         """The ids of the user's devices, as many as can be removed at once."""

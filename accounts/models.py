@@ -3,6 +3,7 @@
 from accounts.managers import DeviceManager, UserManager
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.fields import BooleanField, DateTimeField, Nullable, TextField, now
+from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.models import Model
 
@@ -15,6 +16,7 @@ class User(Model):
     username = TextField()
     avatar = Nullable(TextField())
     password = TextField()
+    email_verified = BooleanField(default=False)
     is_active = BooleanField(default=True)
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
@@ -26,13 +28,20 @@ class User(Model):
 
 
 class Device(Model):
-    """One sign-in: every token names its device, and dies with it."""
+    """One sign-in: every token names its device, and dies with it.
+
+    So a device is also the family of its refresh tokens, of which the one named `refresh_id` is good.
+    """
 
     kind = "device"
     name = TextField(default="")
     ip = TextField(default="")
     created_at = DateTimeField(default=now)
     last_seen_at = DateTimeField(default=now)
+    renewed_at = DateTimeField(default=now)  # the latest sign-in or refresh, from which its life counts
+    refresh_id = TextField(default=new_id)
+    previous_refresh_id = TextField(default="")
+    rotated_at = Nullable(DateTimeField())  # when `refresh_id` took the place of the previous one
 
-    indexes = (Index("devices", score="created_at"),)
+    indexes = (Index("devices", score="renewed_at"),)
     objects = DeviceManager()

@@ -1,4 +1,7 @@
-"""Access and refresh tokens: the one place that knows how they are made (simplejwt) and what they say."""
+"""Access and refresh tokens: the one place that knows how they are made (simplejwt) and what they say.
+
+Algorithm, key, issuer and audience are ours and not the token's to choose, whatever its header names.
+"""
 
 import time
 from collections.abc import Callable
@@ -9,7 +12,9 @@ from typing import Any, cast
 
 from django.conf import settings
 from rest_framework_simplejwt import tokens
-from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
+from rest_framework_simplejwt.settings import api_settings
 
 from nanobanana.errors import TokenInvalid
 from nanobanana.redisdb.ids import is_id
@@ -24,14 +29,38 @@ class Claims:
     user_id: str
     device_id: str
     expires_at: int
+    token_id: str = ""
 
 
-class AccessToken(tokens.Token):
+class KeyRing(TokenBackend):
+    """Signs with one secret; verifies with that or, while the two change over, the previous one."""
+
+    def __init__(self, secret: str, previous: str) -> None:
+        names = {"audience": api_settings.AUDIENCE, "issuer": api_settings.ISSUER}
+        super().__init__(api_settings.ALGORITHM, secret, **names)
+        self.previous = TokenBackend(api_settings.ALGORITHM, previous, **names) if previous else None
+
+    def decode(self, token: Any, verify: bool = True) -> dict[str, Any]:
+        try:
+            return super().decode(token, verify)
+        except TokenBackendError:
+            if self.previous is None:
+                raise
+            return self.previous.decode(token, verify)
+
+
+class Token(tokens.Token):
+    """A token of ours: signed with our keys."""
+
+    _token_backend = KeyRing(api_settings.SIGNING_KEY, settings.JWT_SECRET_PREVIOUS)
+
+
+class AccessToken(Token):
     token_type = "access"
     lifetime = timedelta(seconds=settings.JWT_EXPIRES_IN)
 
 
-class RefreshToken(tokens.Token):
+class RefreshToken(Token):
     token_type = "refresh"
     lifetime = timedelta(seconds=settings.REFRESH_EXPIRES_IN)
 
@@ -40,8 +69,9 @@ def access_token(user_id: str, device_id: str) -> str:
     return _issue(AccessToken, user_id, device_id)
 
 
-def refresh_token(user_id: str, device_id: str) -> str:
-    return _issue(RefreshToken, user_id, device_id)
+def refresh_token(user_id: str, device_id: str, refresh_id: str) -> str:
+    """The token that is good for one refresh of the device, as long as that is its `refresh_id`."""
+    return _issue(RefreshToken, user_id, device_id, jti=refresh_id)
 
 
 def read_access_token(token: str) -> Claims:
@@ -53,10 +83,9 @@ def read_refresh_token(token: str) -> Claims:
     return _read(_refresh_claims, token)
 
 
-def _issue(kind: type[tokens.Token], user_id: str, device_id: str) -> str:
+def _issue(kind: type[Token], user_id: str, device_id: str, **claims: str) -> str:
     token = kind()
-    token["userId"] = user_id
-    token["deviceId"] = device_id
+    token.payload.update(userId=user_id, deviceId=device_id, **claims)
     return str(token)
 
 
@@ -84,4 +113,4 @@ def _claims(payload: dict[str, Any]) -> Claims:
     user_id, device_id = payload.get("userId", ""), payload.get("deviceId", "")
     if not is_id(user_id) or not is_id(device_id):
         raise ValueError("The token names no user or no device.")
-    return Claims(user_id, device_id, payload["exp"])
+    return Claims(user_id, device_id, payload["exp"], payload["jti"])

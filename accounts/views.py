@@ -4,25 +4,31 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from accounts import services, tokens
+from accounts import recovery, services
 from accounts.managers import TICKET_LIFE
 from accounts.serializers import (
     DeleteAccountSerializer,
+    ForgottenSerializer,
+    LinkSerializer,
     LogInSerializer,
     PasswordSerializer,
     ProfileSerializer,
     RefreshSerializer,
     RegisterSerializer,
+    ResetSerializer,
+    render_device,
     render_user,
 )
-from accounts.viewsets import SignedInViewSet, bearer_token
-from nanobanana.viewsets import ViewSet
+from accounts.user_agents import readable_name
+from accounts.viewsets import SignedInViewSet, StrangerViewSet, bearer_token
+from nanobanana.errors import Unauthorized
+from nanobanana.throttling import SIGN_INS, client_ip
 
-DEVICE_NAME = 200  # characters of the user agent that are kept
 
-
-class SignInViewSet(ViewSet):
+class SignInViewSet(StrangerViewSet):
     """Calls that give tokens."""
+
+    budgets = dict.fromkeys(("register", "log_in", "refresh"), SIGN_INS)
 
     async def register(self) -> HttpResponse:
         fields = self.body(RegisterSerializer)
@@ -33,7 +39,8 @@ class SignInViewSet(ViewSet):
 
     async def log_in(self) -> HttpResponse:
         fields = self.body(LogInSerializer)
-        sign_in = await services.log_in(**fields, **device_of(self.request))
+        device = device_of(self.request)
+        sign_in = await services.log_in(**fields, **device, shown_token=shown_token(self.request))
         return self.answer({"message": "Signed in.", "user": render_user(sign_in.user), **tokens_of(sign_in)})
 
     async def refresh(self) -> HttpResponse:
@@ -43,8 +50,27 @@ class SignInViewSet(ViewSet):
             sign_in = await services.refresh(refresh_token=refresh_token)
             return self.answer({"message": "Tokens renewed.", **tokens_of(sign_in)})
         visitor = await services.authenticate(bearer_token(self.request))
-        token = tokens.access_token(visitor.user.id, visitor.device_id)
+        token = await services.renew(visitor=visitor)
         return self.answer({"message": "Token renewed.", "token": token})
+
+
+class RecoveryViewSet(StrangerViewSet):
+    """The links of mails."""
+
+    budgets = dict.fromkeys(("forgot_password", "reset_password", "verify_email"), SIGN_INS)
+
+    async def forgot_password(self) -> HttpResponse:
+        """The answer does not tell whether there is an account."""
+        await recovery.send_reset(**self.body(ForgottenSerializer))
+        return self.answer({"message": "If there is an account with this address, a mail is on its way."})
+
+    async def reset_password(self) -> HttpResponse:
+        await recovery.reset_password(**self.body(ResetSerializer))
+        return self.answer({"message": "The password is changed; sign in with it."})
+
+    async def verify_email(self) -> HttpResponse:
+        user = await recovery.verify_email(**self.body(LinkSerializer))
+        return self.answer({"message": "The address is confirmed.", "user": render_user(user)})
 
 
 class AccountViewSet(SignedInViewSet):
@@ -60,7 +86,7 @@ class AccountViewSet(SignedInViewSet):
 
     async def destroy(self) -> HttpResponse:
         fields = self.body(DeleteAccountSerializer)
-        await services.delete_account(visitor=self.visitor, **fields)
+        await services.delete_account(visitor=self.visitor, **fields, ip=client_ip(self.request))
         return self.answer({"message": "The account and all it owned is gone."})
 
     async def change_password(self) -> HttpResponse:
@@ -69,18 +95,40 @@ class AccountViewSet(SignedInViewSet):
             visitor=self.visitor,
             current_password=fields["currentPassword"],
             new_password=fields["newPassword"],
+            ip=client_ip(self.request),
         )
         return self.answer(
             {"message": "Password changed; other devices are signed out.", **tokens_of(sign_in)}
         )
 
+    async def send_verification_again(self) -> HttpResponse:
+        await recovery.send_verification_again(user=self.user)
+        return self.answer({"message": "Unless the address is confirmed already, a mail is on its way."})
+
     async def log_out(self) -> HttpResponse:
         await services.log_out(visitor=self.visitor)
         return self.answer({"message": "Signed out."})
 
+    async def log_out_everywhere(self) -> HttpResponse:
+        await services.sign_out_everywhere(user_id=self.user.id)
+        return self.answer({"message": "Signed out on all devices."})
+
     async def make_ticket(self) -> HttpResponse:
         ticket = await services.make_ticket(visitor=self.visitor)
         return self.answer({"ticket": ticket, "expiresIn": TICKET_LIFE})
+
+
+class DeviceViewSet(SignedInViewSet):
+    """Where the account is signed in."""
+
+    async def list(self) -> HttpResponse:
+        devices = await services.list_devices(user=self.user)
+        current_id = self.visitor.device_id
+        return self.answer({"devices": [render_device(device, current_id=current_id) for device in devices]})
+
+    async def destroy(self, device_id: str) -> HttpResponse:
+        await services.sign_out_device(user=self.user, device_id=device_id)
+        return self.answer({"message": "The device is signed out."})
 
 
 def tokens_of(sign_in: services.SignIn) -> dict[str, Any]:
@@ -90,4 +138,12 @@ def tokens_of(sign_in: services.SignIn) -> dict[str, Any]:
 def device_of(request: HttpRequest) -> dict[str, str]:
     """What a device is known by: its user agent and address."""
     agent = request.META.get("HTTP_USER_AGENT", "")
-    return {"device_name": agent[:DEVICE_NAME], "ip": request.META.get("REMOTE_ADDR", "")}
+    return {"device_name": readable_name(agent), "ip": client_ip(request)}
+
+
+def shown_token(request: HttpRequest) -> str | None:
+    """The token of a caller who need not have one."""
+    try:
+        return bearer_token(request)
+    except Unauthorized:
+        return None

@@ -1,16 +1,17 @@
-"""The base of the viewsets that want a token."""
+"""The bases of the viewsets whose requests are counted: of who is signed in, and of anybody."""
 
 from django.http import HttpRequest
 
 from accounts.models import User
-from accounts.services import Visitor, authenticate
+from accounts.services import Visitor, admit_stranger, authenticate
 from nanobanana.errors import Unauthorized
 from nanobanana.redisdb.event_log import Cursor
+from nanobanana.throttling import client_ip
 from nanobanana.viewsets import ViewSet
 
 
 class SignedInViewSet(ViewSet):
-    """Its actions have `self.visitor` and `self.user`."""
+    """Its actions have `self.visitor` and `self.user`; requests count against the budgets of the user."""
 
     visitor: Visitor
 
@@ -18,11 +19,19 @@ class SignedInViewSet(ViewSet):
     def user(self) -> User:
         return self.visitor.user
 
-    async def authenticate(self) -> None:
-        self.visitor = await authenticate(bearer_token(self.request))
+    async def admit(self) -> None:
+        self.visitor = await authenticate(bearer_token(self.request), self.budget)
+        self.standing = self.visitor.standing
 
     def cursor(self) -> Cursor | None:
         return self.visitor.user.cursor
+
+
+class StrangerViewSet(ViewSet):
+    """Anybody may call; requests count against the budgets of the address they come from."""
+
+    async def admit(self) -> None:
+        self.standing = await admit_stranger(client_ip(self.request), self.budget)
 
 
 def bearer_token(request: HttpRequest) -> str:

@@ -8,14 +8,22 @@ from rest_framework import serializers
 from chats.models import Message, Session
 from chats.services import IMAGES_OF_A_MESSAGE
 from media_store.models import Image
-from media_store.serializers import render_image
-from nanobanana.serializers import IdField, IdListField, TextField, timestamp
+from media_store.serializers import ImageSerializer, render_image
+from nanobanana.serializers import IdField, IdListField, MomentField, TextField, timestamp
 
 LONGEST_TEXT = 32_000
 LONGEST_TITLE = 100
 ROLES = ("user", "assistant", "model", "system")
 LARGEST_PARAMS = 16 * 1024  # bytes as JSON
 DEEPEST_PARAMS = 16
+
+# What fields mean, for the schema.
+TITLE = "White space around it is cut off; an empty one becomes “New Chat”."
+ROLE = "Who speaks."
+TEXT = "What is said; a message has a text or an image."
+PARAMS = f"Any JSON object of at most {LARGEST_PARAMS} bytes, {DEEPEST_PARAMS} deep."
+IMAGE_IDS = "The pictures it shows, in order."
+EDITED_OF = "The message it is an edited version of."
 
 
 class ParamsField(serializers.DictField):
@@ -35,19 +43,21 @@ class ParamsField(serializers.DictField):
 
 
 class CreateSessionSerializer(serializers.Serializer):
-    title = TextField(required=False, allow_blank=True, max_length=LONGEST_TITLE, trim_whitespace=True)
+    title = TextField(
+        required=False, allow_blank=True, max_length=LONGEST_TITLE, trim_whitespace=True, help_text=TITLE
+    )
 
 
 class RenameSessionSerializer(serializers.Serializer):
-    title = TextField(max_length=LONGEST_TITLE, trim_whitespace=True)
+    title = TextField(max_length=LONGEST_TITLE, trim_whitespace=True, help_text=TITLE)
 
 
 class CreateMessageSerializer(serializers.Serializer):
-    role = serializers.ChoiceField(choices=ROLES)
-    text = TextField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
-    params = ParamsField(required=False)
-    imageIds = IdListField(required=False, max_length=IMAGES_OF_A_MESSAGE)
-    editedOf = IdField(required=False, allow_null=True)
+    role = serializers.ChoiceField(choices=ROLES, help_text=ROLE)
+    text = TextField(required=False, allow_blank=True, max_length=LONGEST_TEXT, help_text=TEXT)
+    params = ParamsField(required=False, help_text=PARAMS)
+    imageIds = IdListField(required=False, max_length=IMAGES_OF_A_MESSAGE, help_text=IMAGE_IDS)
+    editedOf = IdField(required=False, allow_null=True, help_text=EDITED_OF)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs.get("text") and not attrs.get("imageIds"):
@@ -56,13 +66,44 @@ class CreateMessageSerializer(serializers.Serializer):
 
 
 class UpdateMessageSerializer(serializers.Serializer):
-    text = TextField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
-    params = ParamsField(required=False)
-    imageIds = IdListField(required=False, max_length=IMAGES_OF_A_MESSAGE)
+    text = TextField(required=False, allow_blank=True, max_length=LONGEST_TEXT, help_text=TEXT)
+    params = ParamsField(required=False, help_text=PARAMS)
+    imageIds = IdListField(required=False, max_length=IMAGES_OF_A_MESSAGE, help_text=IMAGE_IDS)
 
 
 class AttachImageSerializer(serializers.Serializer):
-    imageId = IdField()
+    imageId = IdField(help_text="A picture of the same user.")
+
+
+class SessionSerializer(serializers.Serializer):
+    id = IdField(help_text="The session's id.")
+    userId = IdField(help_text="Its owner.")
+    title = serializers.CharField(help_text="As given, or the first words of the first message.")
+    createdAt = MomentField(help_text="When it was opened.")
+    updatedAt = MomentField(help_text="The latest activity in it.")
+    messageCount = serializers.IntegerField(min_value=0, help_text="How many messages it has.")
+    deletedAt = MomentField(allow_null=True, help_text="When it went to the trash.")
+
+
+class MessageSerializer(serializers.Serializer):
+    id = IdField(help_text="The message's id.")
+    sessionId = IdField(help_text="The session it is in.")
+    role = serializers.ChoiceField(choices=ROLES, help_text=ROLE)
+    text = serializers.CharField(allow_blank=True, help_text=TEXT)
+    params = ParamsField(help_text=PARAMS)
+    imageIds = IdListField(help_text=IMAGE_IDS)
+    createdAt = MomentField(help_text="When it was written.")
+    updatedAt = MomentField(help_text="When it was last changed.")
+    editedOf = IdField(allow_null=True, help_text=EDITED_OF)
+    images = ImageSerializer(many=True, help_text="The pictures of `imageIds`.")
+
+
+class StatsSerializer(serializers.Serializer):
+    messageCount = serializers.IntegerField(min_value=0, help_text="How many messages the session has.")
+    totalMessages = serializers.IntegerField(min_value=0, help_text="The same.")
+    imageCount = serializers.IntegerField(min_value=0, help_text="How many pictures the session has.")
+    createdAt = MomentField(help_text="When the session was opened.")
+    updatedAt = MomentField(help_text="The latest activity in it.")
 
 
 MODEL_NAMES = {"imageIds": "image_ids", "editedOf": "edited_of"}

@@ -7,9 +7,10 @@ from rest_framework import serializers
 
 from media_store.links import media_url
 from media_store.models import UPLOADED, Image
-from nanobanana.serializers import IdField, TextField, timestamp
+from nanobanana.serializers import IdField, MomentField, TextField, timestamp
 
 TYPE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+TYPE_HELP = "A short lower-case word such as `uploaded` or `generated`."
 
 
 def validate_type(value: str) -> str:
@@ -20,12 +21,34 @@ def validate_type(value: str) -> str:
 
 
 class UploadSerializer(serializers.Serializer):
-    sessionId = IdField()
-    type = TextField(required=False, default=UPLOADED, max_length=32)
+    sessionId = IdField(help_text="The session it belongs to.")
+    type = TextField(required=False, default=UPLOADED, max_length=32, help_text=TYPE_HELP)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         validate_type(attrs["type"])
         return attrs
+
+
+class ImageSerializer(serializers.Serializer):
+    id = IdField(help_text="The picture's id.")
+    sessionId = IdField(help_text="The session it belongs to.")
+    userId = IdField(help_text="Its owner.")
+    type = serializers.RegexField(f"^{TYPE.pattern}$", help_text=TYPE_HELP)
+    path = serializers.URLField(help_text="A signed address of the picture, which expires.")
+    thumbPath = serializers.URLField(help_text="A signed address of its thumbnail, which expires.")
+    mime = serializers.ChoiceField(choices=sorted(MIMES), help_text="What the picture is.")
+    width = serializers.IntegerField(min_value=1, help_text="In pixels.")
+    height = serializers.IntegerField(min_value=1, help_text="In pixels.")
+    size = serializers.IntegerField(min_value=1, help_text="In bytes.")
+    refCount = serializers.IntegerField(min_value=0, help_text="How many messages show it.")
+    createdAt = MomentField(help_text="When it was uploaded.")
+    updatedAt = MomentField(help_text="When what is known of it last changed.")
+
+
+class FailureSerializer(serializers.Serializer):
+    filename = serializers.CharField(help_text="The name of the file, or the id of the picture.")
+    error = serializers.CharField(help_text="A code of docs/errors.md.")
+    message = serializers.CharField(help_text="A sentence for people.")
 
 
 def render_image(image: Image) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from nanobanana.errors import Forbidden, UnsupportedMedia, ValidationFailed
 from nanobanana.pagination import listing, window_of
 from nanobanana.pools import BoundedPool
 from nanobanana.serializers import validate
+from nanobanana.throttling import UPLOADS
 from nanobanana.viewsets import ViewSet
 
 IMAGES_A_PAGE = 100
@@ -27,6 +28,8 @@ _parsers = BoundedPool("multipart", threads=2, waiting=200)
 
 
 class ImageViewSet(SignedInViewSet):
+    budgets = {"upload": UPLOADS, "upload_batch": UPLOADS}
+
     async def upload(self) -> HttpResponse:
         uploads, fields = await self._form("image", most=1)
         image = await services.upload_image(

@@ -11,5 +11,11 @@ class NanobananaConfig(AppConfig):
 
     def ready(self) -> None:
         client.configure(settings.REDIS_URL)
-        for check in (checks.check_secret, checks.check_debug, checks.check_storage, checks.check_origins):
+        for check in (
+            checks.check_secret,
+            checks.check_debug,
+            checks.check_storage,
+            checks.check_origins,
+            checks.check_mail,
+        ):
             register(check)

@@ -64,7 +64,7 @@ class HTTPHandler(ASGIHandler):
         try:
             response = await self._middleware_chain(request)
         except Exception as error:
-            response = to_response(error, request)
+            response = to_response(error)
         response._resource_closers.append(request.close)
         return response
 

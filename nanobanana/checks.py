@@ -18,16 +18,19 @@ NEW_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(48))' print
 
 
 def check_secret(**kwargs: Any) -> list[CheckMessage]:
-    secret = settings.JWT_SECRET
-    if not secret:
-        problem = "JWT_SECRET is missing."
-    elif EXAMPLE_SECRETS.search(secret) or len(set(secret)) < FEWEST_DISTINCT_CHARACTERS:
-        problem = "JWT_SECRET can be guessed, and who knows it can sign in as anybody."
-    elif len(secret) < SHORTEST_SECRET:
-        problem = f"JWT_SECRET is shorter than {SHORTEST_SECRET} characters."
-    else:
-        return []
-    return [refused_in_production(1, problem, hint=NEW_SECRET)]
+    if not settings.JWT_SECRET:
+        return [refused_in_production(1, "JWT_SECRET is missing.", hint=NEW_SECRET)]
+    secrets = {"JWT_SECRET": settings.JWT_SECRET, "JWT_SECRET_PREVIOUS": settings.JWT_SECRET_PREVIOUS}
+    problems = [_weakness(name, secret) for name, secret in secrets.items() if secret]
+    return [refused_in_production(1, problem, hint=NEW_SECRET) for problem in problems if problem]
+
+
+def _weakness(name: str, secret: str) -> str | None:
+    if EXAMPLE_SECRETS.search(secret) or len(set(secret)) < FEWEST_DISTINCT_CHARACTERS:
+        return f"{name} can be guessed, and who knows it can sign in as anybody."
+    if len(secret) < SHORTEST_SECRET:
+        return f"{name} is shorter than {SHORTEST_SECRET} characters."
+    return None
 
 
 def check_debug(**kwargs: Any) -> list[CheckMessage]:
@@ -49,6 +52,13 @@ def check_origins(**kwargs: Any) -> list[CheckMessage]:
     if "*" not in settings.CORS_ORIGIN:
         return []
     return [Warning("CORS_ORIGIN=* lets the pages of every site call this server.", id="nanobanana.W004")]
+
+
+def check_mail(**kwargs: Any) -> list[CheckMessage]:
+    if not settings.EMAIL_BACKEND.endswith("dummy.EmailBackend"):
+        return []
+    problem = "EMAIL_URL is missing: nobody is sent a link to reset a password or to confirm an address."
+    return [Warning(problem, id="nanobanana.W005")]
 
 
 def refused_in_production(number: int, problem: str, hint: str | None = None) -> CheckMessage:

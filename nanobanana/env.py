@@ -3,6 +3,7 @@
 An empty value counts as unset, so that the lines of a template may stay empty.
 """
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -54,6 +55,14 @@ def choice(name: str, default: str, among: tuple[str, ...]) -> str:
 def words(name: str, default: str = "") -> list[str]:
     """A comma-separated list."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """A comma-separated list of addresses and networks such as 10.0.0.0/8."""
+    try:
+        return [ipaddress.ip_network(word) for word in words(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must list addresses and networks: {error}.") from error
 
 
 def seconds(name: str, default: str) -> int:

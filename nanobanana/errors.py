@@ -8,8 +8,9 @@
     │   ├── TokenInvalid token_invalid        ├── UnsupportedMedia 415 unsupported_media_type
     │   └── CredentialsWrong wrong_credentials├── UnreadablePicture 422 unreadable_picture
     ├── Forbidden 403 forbidden               ├── IdempotencyMismatch 422 idempotency_mismatch
-    ├── NotFound 404 not_found                ├── ServiceUnavailable 503 service_unavailable
-    └── MethodNotAllowed 405 …                └── StorageFull 507 storage_full
+    ├── NotFound 404 not_found                ├── TooManyRequests 429 too_many_requests
+    └── MethodNotAllowed 405 …                ├── ServiceUnavailable 503 service_unavailable
+                                              └── StorageFull 507 storage_full
 
 `exception_handler.py` turns them into HTTP answers, `realtime/consumers.py` into frames and close codes.
 """
@@ -29,10 +30,12 @@ class APIError(Exception):
         *,
         details: dict[str, list[str]] | None = None,
         retry_after: int | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
         self.message = message or self.message
         self.details = details
         self.retry_after = retry_after or self.retry_after
+        self.headers = headers or {}
         super().__init__(self.message)
 
 
@@ -126,6 +129,13 @@ class IdempotencyMismatch(APIError):
     status = 422
     code = "idempotency_mismatch"
     message = "This Idempotency-Key was used with another request."
+
+
+class TooManyRequests(APIError):
+    status = 429
+    code = "too_many_requests"
+    message = "Too many requests; wait as long as Retry-After says."
+    retry_after = 1
 
 
 class ServiceUnavailable(APIError):

@@ -2,18 +2,18 @@
 
 import logging
 import re
-import secrets
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from redis import exceptions as redis_errors
 from rest_framework import serializers
 
 from nanobanana import errors
 from nanobanana.redisdb import exceptions as redisdb
-from nanobanana.responses import json_response
+from nanobanana.request_ids import request_id
+from nanobanana.responses import json_response, set_headers
 
 logger = logging.getLogger("nanobanana.errors")
 
@@ -25,11 +25,8 @@ FULL_REPLY = re.compile(r"(?:^|-)OOM ")
 REFUSAL_REPLY = re.compile(r"(?:^|-)(?:MISCONF|NOREPLICAS|READONLY|BUSY) ")
 
 
-def translate(error: Exception, identifier: str = "-") -> errors.APIError:
-    """The error of our tree that says the same; a bug is logged and becomes a plain APIError, 500.
-
-    `identifier` is the request's, for the log.
-    """
+def translate(error: Exception) -> errors.APIError:
+    """The error of our tree that says the same; a bug is logged and becomes a plain APIError, 500."""
     match error:
         case errors.APIError():
             return error
@@ -47,17 +44,16 @@ def translate(error: Exception, identifier: str = "-") -> errors.APIError:
             return errors.MalformedBody()
     outage = _outage(error)
     if outage is None:
-        logger.error("Unexpected %s in request %s", type(error).__name__, identifier, exc_info=error)
+        logger.error("Unexpected %s", type(error).__name__, exc_info=error)
         return errors.APIError()
-    logger.error("Redis does not serve request %s: %s: %s", identifier, type(error).__name__, error)
+    logger.error("Redis does not serve: %s: %s", type(error).__name__, error)
     return outage
 
 
-def to_response(error: Exception, request: HttpRequest) -> HttpResponse:
+def to_response(error: Exception) -> HttpResponse:
     """`{error, message, details?, requestId}` with the status and headers of the error."""
-    identifier = request_id(request)
-    problem = translate(error, identifier)
-    body: dict[str, Any] = {"error": problem.code, "message": problem.message, "requestId": identifier}
+    problem = translate(error)
+    body: dict[str, Any] = {"error": problem.code, "message": problem.message, "requestId": request_id()}
     if problem.details:
         body["details"] = problem.details
     response = json_response(body, problem.status)
@@ -65,16 +61,8 @@ def to_response(error: Exception, request: HttpRequest) -> HttpResponse:
         response["WWW-Authenticate"] = 'Bearer realm="nanobanana"'
     if problem.retry_after:
         response["Retry-After"] = str(problem.retry_after)
+    set_headers(response, problem.headers)
     return response
-
-
-def request_id(request: HttpRequest) -> str:
-    """The id of this request, made when first asked for."""
-    known = getattr(request, "id", None)
-    if known is None:
-        known = secrets.token_hex(8)
-        request.id = known
-    return known
 
 
 def sentences_by_field(detail: object, name: str = "body") -> dict[str, list[str]]:

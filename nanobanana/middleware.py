@@ -4,35 +4,63 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.decorators import async_only_middleware
 from django.utils.encoding import escape_uri_path
 
-from nanobanana.exception_handler import request_id
+from nanobanana.request_ids import begin_request
 
 logger = logging.getLogger("nanobanana.requests")
 Handler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
+# For answers of JSON, which no page shows or embeds; what is meant to be shown brings headers of its own.
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+ONLY_TLS = {"Strict-Transport-Security": "max-age=31536000"}  # a year; subdomains are not ours to promise
+
 
 @async_only_middleware
 def identify_and_log(get_response: Handler) -> Handler:
-    """Give each answer its request id and security headers, and each request a line in the log.
+    """Give each request an id, which its answer and its lines in the log carry, and a line of its own.
 
     The line holds the path, never the query string: a token may stand there.
     """
 
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         start = time.perf_counter()
+        identifier = begin_request()
         response = await get_response(request)
-        response.headers["X-Request-Id"] = identifier = request_id(request)
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
-        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Request-Id"] = identifier
         elapsed = (time.perf_counter() - start) * 1000
-        line = "%s %s %d %.1fms %s"
         path = escape_uri_path(request.path)  # so that nobody writes lines of their own into the log
-        logger.info(line, request.method, path, response.status_code, elapsed, identifier)
+        logger.info("%s %s %d %.1fms", request.method, path, response.status_code, elapsed)
         return response
 
     return middleware
+
+
+@async_only_middleware
+def secure(get_response: Handler) -> Handler:
+    """Give each answer the security headers it does not set itself."""
+    headers = SECURITY_HEADERS | (ONLY_TLS if is_behind_tls() else {})
+
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = await get_response(request)
+        for name, value in headers.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    return middleware
+
+
+def is_behind_tls() -> bool:
+    """Whether browsers reach this server by TLS only; a proxy in front of it ends it."""
+    return settings.IS_PRODUCTION and settings.PUBLIC_BASE_URL.startswith("https://")

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from nanobanana.errors import ServiceUnavailable
@@ -24,6 +25,8 @@ class BoundedPool:
             raise ServiceUnavailable("Too many requests of this kind are under way; try again shortly.")
         self.room -= 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.executor, function, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(
+                self.executor, copy_context().run, function, *arguments
+            )
         finally:
             self.room += 1

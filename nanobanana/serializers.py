@@ -52,6 +52,10 @@ class IdField(serializers.Field):
         return data
 
 
+class MomentField(serializers.DateTimeField):
+    """A time as `timestamp` writes it."""
+
+
 class IdListField(serializers.ListField):
     """Ids in order, each once."""
 

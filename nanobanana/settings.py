@@ -6,6 +6,7 @@ from urllib.parse import quote
 from dotenv import load_dotenv
 
 from nanobanana import env
+from nanobanana.mail_settings import mail_server
 from nanobanana.redisdb import embedded
 from nanobanana.secret import development_secret
 from nanobanana.storage_choice import storage_type
@@ -41,8 +42,28 @@ elif not REDIS_URL:
 
 # ---- accounts
 JWT_SECRET = env.secret("JWT_SECRET") or ("" if IS_PRODUCTION else development_secret(VAR_DIR))
+JWT_SECRET_PREVIOUS = env.secret("JWT_SECRET_PREVIOUS")  # verifies tokens while they change over, never signs
 JWT_EXPIRES_IN = env.seconds("JWT_EXPIRES_IN", "7d")
 REFRESH_EXPIRES_IN = env.seconds("REFRESH_EXPIRES_IN", "30d")
+PASSWORD_CHECK = env.boolean("PASSWORD_CHECK", IS_PRODUCTION)
+
+# ---- mails to users, and the front end that the links in them lead to
+MAIL_FROM = DEFAULT_FROM_EMAIL = env.text("MAIL_FROM", "nanobanana <no-reply@localhost>")
+APP_URL = env.url("APP_URL", PUBLIC_BASE_URL if CORS_ORIGIN[:1] in ([], ["*"]) else CORS_ORIGIN[0])
+_mail_server = mail_server(is_production=IS_PRODUCTION)
+EMAIL_BACKEND = _mail_server.backend
+EMAIL_HOST, EMAIL_PORT = _mail_server.host, _mail_server.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail_server.user, _mail_server.password
+EMAIL_USE_SSL, EMAIL_USE_TLS = _mail_server.is_tls, _mail_server.starts_tls
+EMAIL_TIMEOUT = 10  # seconds
+
+# ---- how much one caller may ask for
+RATE_LIMIT_WINDOW_MS = env.integer("RATE_LIMIT_WINDOW_MS", 60_000, at_least=1, at_most=86_400_000)
+RATE_LIMIT_MAX_REQUESTS = env.integer("RATE_LIMIT_MAX_REQUESTS", 600, at_most=1_000_000)
+RATE_LIMIT_WRITES = env.integer("RATE_LIMIT_WRITES", max(1, RATE_LIMIT_MAX_REQUESTS // 2), at_least=1)
+RATE_LIMIT_UPLOADS = env.integer("RATE_LIMIT_UPLOADS", max(1, RATE_LIMIT_MAX_REQUESTS // 10), at_least=1)
+RATE_LIMIT_SIGN_INS = env.integer("RATE_LIMIT_SIGN_INS", max(1, RATE_LIMIT_MAX_REQUESTS // 20), at_least=1)
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 
 # ---- pictures
 STORAGE_TYPE = storage_type()
@@ -76,9 +97,10 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "nanobanana.middleware.identify_and_log",
+    "nanobanana.middleware.secure",
     "corsheaders.middleware.CorsMiddleware",
 ]
-PASSWORD_HASHERS = ["accounts.passwords.Argon2idHasher"]
+PASSWORD_HASHERS = ["accounts.passwords.Argon2idHasher", "accounts.passwords.BcryptHasher"]
 CORS_ALLOWED_ORIGINS = [] if "*" in CORS_ORIGIN else CORS_ORIGIN
 CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ORIGIN
 CORS_ALLOW_HEADERS = [
@@ -89,7 +111,15 @@ CORS_ALLOW_HEADERS = [
     "if-none-match",
     "range",
 ]
-CORS_EXPOSE_HEADERS = ["X-Sync-Cursor", "X-Request-Id", "Retry-After", "ETag", "Content-Range"]
+CORS_EXPOSE_HEADERS = [
+    "X-Sync-Cursor",
+    "X-Request-Id",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "ETag",
+    "Content-Range",
+]
 MAX_FILES_AT_ONCE = 10
 DATA_UPLOAD_MAX_MEMORY_SIZE = (
     2 * 1024 * 1024
@@ -99,13 +129,21 @@ REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None}
 SIMPLE_JWT = {
     "ALGORITHM": "HS256",
     "SIGNING_KEY": SECRET_KEY,
+    "ISSUER": "nanobanana",
+    "AUDIENCE": "nanobanana-api",
     "USER_ID_CLAIM": "userId",
     "USER_ID_FIELD": "id",
 }
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "formatters": {
+        "line": {
+            "()": "nanobanana.logs.LineFormatter",
+            "format": "{asctime} {levelname} {name} {request_id} {message}",
+            "style": "{",
+        }
+    },
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "level": "WARNING"},
         "combined": {
@@ -120,5 +158,6 @@ LOGGING = {
             "level": "ERROR",
         },
     },
+    "loggers": {"uvicorn.error": {"level": "INFO"}},  # below that it writes down headers and frames
     "root": {"handlers": ["console", "combined", "error"], "level": LOG_LEVEL},
 }

@@ -6,21 +6,23 @@ an action runs as one short coroutine: authenticate, validate, call one service,
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar
 
-import orjson
 from asgiref.sync import markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework import serializers, viewsets
 
+from nanobanana import strict_json
+from nanobanana.calls import Call
 from nanobanana.errors import APIError, MalformedBody, MethodNotAllowed, UnsupportedMedia, ValidationFailed
 from nanobanana.exception_handler import to_response
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.unit_of_work import Operation
-from nanobanana.responses import json_response
+from nanobanana.responses import json_response, set_headers
 from nanobanana.serializers import validate
+from nanobanana.throttling import Budget, Standing, budget_of_method
 
 JSON_TYPES = {"application/json", ""}
 
@@ -28,13 +30,18 @@ JSON_TYPES = {"application/json", ""}
 class ViewSet(viewsets.ViewSet):
     """Actions take the path's arguments and return a response; errors of our tree may be raised anywhere.
 
-    Whoever calls may act; `accounts.viewsets.SignedInViewSet` wants a token.
+    Whoever calls may act, as often as they like; `accounts.viewsets` has bases that want a token and count.
     """
 
-    request: HttpRequest
+    calls: ClassVar[Mapping[str, Call]] = {}  # what nanobanana/schema.py says of each action
+    budgets: ClassVar[Mapping[str, Budget]] = {}  # of actions that are no plain reads and writes
 
-    async def authenticate(self) -> None:
-        """Raise Unauthorized unless the caller may act."""
+    request: HttpRequest
+    budget: Budget  # what the request counts against
+    standing: Standing | None = None  # with it, once counted
+
+    async def admit(self) -> None:
+        """Raise Unauthorized or TooManyRequests unless the caller may act."""
 
     def cursor(self) -> Cursor | None:
         """Where the log stands after the change this request made, if it made one."""
@@ -60,19 +67,25 @@ class ViewSet(viewsets.ViewSet):
 
     async def run(self, names: dict[str, str], arguments: dict[str, str]) -> HttpResponseBase:
         try:
-            refusal: APIError | None = getattr(self.request, "refusal", None)
-            if refusal:
-                raise refusal
-            action = names.get(self.request.method or "")
-            if action is None:
-                raise MethodNotAllowed
-            await self.authenticate()
-            return await getattr(self, action)(**arguments)
+            response = await self.act(names, arguments)
         except Exception as error:
-            response = to_response(error, self.request)
+            response = to_response(error)
             if response.status_code == 405:
                 response["Allow"] = ", ".join(sorted(names))
-            return response
+        if self.standing:
+            set_headers(response, self.standing.headers)
+        return response
+
+    async def act(self, names: dict[str, str], arguments: dict[str, str]) -> HttpResponseBase:
+        refusal: APIError | None = getattr(self.request, "refusal", None)
+        if refusal:
+            raise refusal
+        action = names.get(self.request.method or "")
+        if action is None:
+            raise MethodNotAllowed
+        self.budget = self.budgets.get(action) or budget_of_method(self.request.method)
+        await self.admit()
+        return await getattr(self, action)(**arguments)
 
     def body(self, serializer_class: type[serializers.Serializer]) -> dict[str, Any]:
         """The body as the serializer's fields."""
@@ -86,8 +99,8 @@ class ViewSet(viewsets.ViewSet):
         if not body:
             return {}
         try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError as error:
+            return strict_json.loads(body)
+        except ValueError as error:
             raise MalformedBody(f"The body is not JSON: {error}.") from error
 
     def operation(self) -> Operation | None:

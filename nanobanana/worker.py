@@ -72,6 +72,7 @@ def configuration(application: str, heartbeat: Heartbeat | None = None) -> Confi
         log_config=None,  # Django's LOGGING rules
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nanobanana.throttling.client_ip decides whose X-Forwarded-For is believed
         ws_max_size=LARGEST_FRAME,
         ws_per_message_deflate=False,
         ws_ping_interval=30,

@@ -8,6 +8,7 @@ from accounts.services import Visitor, authenticate, redeem_ticket
 from chats.services import get_session
 from nanobanana.errors import Forbidden, NotFound, TokenInvalid
 from nanobanana.redisdb.event_log import Cursor
+from nanobanana.throttling import READS
 
 BEARER = "bearer"
 SESSIONS_OF_A_DEVICE = 100
@@ -56,7 +57,8 @@ class Handshake:
 async def admit(handshake: Handshake) -> tuple[Visitor, list[str]]:
     """The visitor, and the sessions the socket is in: the one of its address and those of `join` that exist.
 
-    Raises TokenInvalid, Forbidden for a foreign userId, NotFound for the session of the address.
+    Opening a socket counts as a read. Raises TokenInvalid, TooManyRequests, Forbidden for a foreign userId,
+    NotFound for the session of the address.
     """
     visitor = await _identify(handshake)
     if handshake.user_id not in {"", visitor.user.id}:
@@ -74,7 +76,7 @@ async def admit(handshake: Handshake) -> tuple[Visitor, list[str]]:
 
 async def _identify(handshake: Handshake) -> Visitor:
     if handshake.ticket:
-        return await redeem_ticket(handshake.ticket)
+        return await redeem_ticket(handshake.ticket, READS)
     if handshake.token:
-        return await authenticate(handshake.token)
+        return await authenticate(handshake.token, READS)
     raise TokenInvalid

@@ -2,7 +2,15 @@
 
 from enum import IntEnum
 
-from nanobanana.errors import APIError, Forbidden, NotFound, ServiceUnavailable, StorageFull, Unauthorized
+from nanobanana.errors import (
+    APIError,
+    Forbidden,
+    NotFound,
+    ServiceUnavailable,
+    StorageFull,
+    TooManyRequests,
+    Unauthorized,
+)
 
 
 class CloseCode(IntEnum):
@@ -26,6 +34,6 @@ def close_code_of(error: APIError) -> CloseCode:
             return CloseCode.FORBIDDEN
         case NotFound():
             return CloseCode.NOT_FOUND
-        case ServiceUnavailable() | StorageFull():
+        case ServiceUnavailable() | StorageFull() | TooManyRequests():
             return CloseCode.TRY_AGAIN_LATER
     return CloseCode.INTERNAL_ERROR

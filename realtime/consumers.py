@@ -10,6 +10,7 @@ from channels.exceptions import StopConsumer
 
 from nanobanana.errors import MalformedBody
 from nanobanana.exception_handler import translate
+from nanobanana.request_ids import begin_request
 from realtime import frames
 from realtime.authentication import Handshake, admit
 from realtime.close_codes import CloseCode, close_code_of
@@ -38,6 +39,7 @@ class DeviceConsumer(AsyncConsumer):
         self._frames_this_second = 0
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
+        begin_request()
         try:
             await super().__call__(scope, receive, send)
         finally:

@@ -20,7 +20,9 @@ os.environ.update(
     LOG_LEVEL="info",
     REDIS_URL=f"unix://{HOME}/redis.sock",
     JWT_SECRET="a secret for tests only, long enough for HS256",
+    JWT_SECRET_PREVIOUS="what these tests signed with before, as long",
     STORAGE_TYPE="local",
+    RATE_LIMIT_MAX_REQUESTS="0",
     PUBLIC_BASE_URL="http://testserver",
 )
 

@@ -8,7 +8,17 @@ from accounts.models import User
 from nanobanana.redisdb.event_log import read_behind
 from tests.support.people import PASSWORD, Person
 
-USER_FIELDS = {"id", "email", "username", "avatar", "createdAt", "updatedAt", "lastLoginAt", "isActive"}
+USER_FIELDS = {
+    "id",
+    "email",
+    "emailVerified",
+    "username",
+    "avatar",
+    "createdAt",
+    "updatedAt",
+    "lastLoginAt",
+    "isActive",
+}
 
 
 async def stored(person: Person) -> User:

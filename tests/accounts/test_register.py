@@ -10,6 +10,7 @@ from django.conf import settings
 from accounts.managers import CLAIM_HELD, UNCONFIRMED_KEPT
 from accounts.models import Device, User
 from accounts.services import _new_device, _store_user
+from accounts.user_agents import LONGEST_PRODUCT
 from nanobanana.errors import ServiceUnavailable
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.ids import is_id, new_id
@@ -18,7 +19,17 @@ from nanobanana.redisdb.unit_of_work import unit_of_work
 from tests.accounts.conftest import bearer, keys_of, lasting_keys_of, registration
 from tests.support.people import PASSWORD
 
-USER_FIELDS = {"id", "email", "username", "avatar", "createdAt", "updatedAt", "lastLoginAt", "isActive"}
+USER_FIELDS = {
+    "id",
+    "email",
+    "emailVerified",
+    "username",
+    "avatar",
+    "createdAt",
+    "updatedAt",
+    "lastLoginAt",
+    "isActive",
+}
 
 
 async def register(anybody: httpx.AsyncClient, body: Any) -> httpx.Response:
@@ -48,8 +59,9 @@ async def test_it_stores_the_account_for_good(anybody: httpx.AsyncClient, email:
     assert user.password.startswith("argon2$argon2id$")
     [device_id] = await Device.objects.some_ids(user_id)
     device = await Device.objects.aget(user_id, device_id)
-    assert (device.name, device.ip) == (("a browser" * 100)[:200], "127.0.0.1")
-    assert await lasting_keys_of(user_id) == {f"user:{user_id}", f"device:{device_id}", "devices", "log"}
+    assert (device.name, device.ip) == (("a browser" * 100)[:LONGEST_PRODUCT], "127.0.0.1")
+    assert await lasting_keys_of(user_id) == {f"user:{user_id}", "devices", "log"}
+    assert (await keys_of(user_id))[Device(user_id, device_id).key] > UNCONFIRMED_KEPT / 1000
     assert await get_client().get(global_key("email", email)) == user_id
     assert await get_client().ttl(global_key("email", email)) == -1
 

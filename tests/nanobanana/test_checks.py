@@ -66,6 +66,14 @@ def test_production_takes_a_strong_secret(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("production")
+def test_a_previous_secret_must_be_as_strong(settings: Settings) -> None:
+    settings.JWT_SECRET, settings.JWT_SECRET_PREVIOUS = STRONG_SECRET, STRONG_SECRET[:31]
+    message = only(checks.check_secret())
+    assert isinstance(message, Error)
+    assert message.msg == "JWT_SECRET_PREVIOUS is shorter than 32 characters."
+
+
+@pytest.mark.usefixtures("production")
 def test_production_refuses_debugging(settings: Settings) -> None:
     settings.DEBUG = True
     assert isinstance(only(checks.check_debug()), Error)

@@ -18,6 +18,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nanobanana.settings")
 django.setup()
 
+from accounts.managers import DEVICE_LIFE  # noqa: E402
 from accounts.models import Device, User  # noqa: E402
 from chats.models import Message, Session, TrashedSession  # noqa: E402
 from media_store.models import Image  # noqa: E402
@@ -26,7 +27,7 @@ from media_store.storage import ObjectNotFound, get_storage  # noqa: E402
 from nanobanana.redisdb.client import get_client  # noqa: E402
 from nanobanana.redisdb.event_log import EVENTS_KEPT  # noqa: E402
 from nanobanana.redisdb.exceptions import FieldError  # noqa: E402
-from nanobanana.redisdb.fields import CounterField  # noqa: E402
+from nanobanana.redisdb.fields import CounterField, milliseconds, now  # noqa: E402
 from nanobanana.redisdb.ids import is_id  # noqa: E402
 from nanobanana.redisdb.keys import events_key, global_key, log_key, owner_key, split_owner_key  # noqa: E402
 from nanobanana.redisdb.models import Model  # noqa: E402
@@ -118,7 +119,7 @@ def load_objects(holdings: Holdings) -> Iterator[str]:
 def wrong_entries(holdings: Holdings) -> Iterator[str]:
     """Index entries without an object, objects without their entries, entries with another score."""
     expected = expected_entries(holdings)
-    for key, member in holdings.entries.keys() - expected.keys():
+    for key, member in holdings.entries.keys() - expected.keys() - expired_devices(holdings):
         yield f"{key} lists {member}, which does not belong there."
     for key, member in expected.keys() - holdings.entries.keys():
         yield f"{key} does not list {member}."
@@ -140,6 +141,13 @@ def expected_entries(holdings: Holdings) -> Entries:
                 if getattr(instance, counter.name) == 0:
                     expected[owner_key(holdings.owner_id, str(counter.zero_index)), instance.id] = ANY_SCORE
     return expected
+
+
+def expired_devices(holdings: Holdings) -> set[tuple[str, str]]:
+    """The entries of devices that outlived their tokens: Redis let them go, the next sign-in does too."""
+    index = owner_key(holdings.owner_id, "devices")
+    latest = milliseconds(now()) - DEVICE_LIFE
+    return {entry for entry, score in holdings.entries.items() if entry[0] == index and score <= latest}
 
 
 def zero_counters(instance: Model) -> Iterator[CounterField]:
