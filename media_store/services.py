@@ -165,11 +165,19 @@ async def _store(user: User, image: Image, picture: PreparedPicture, operation: 
         await storage.put(storage_key(user.id, planned, THUMB), picture.thumbnail)
         await _commit(user, image, operation)
     except Exception:
-        await storage.delete_prefix(image_prefix(user.id, planned))
+        await _discard(user, planned)
         raise
     if image.id != planned:  # a repeated request, answered with the picture of the first
         await storage.delete_prefix(image_prefix(user.id, planned))
     return image
+
+
+async def _discard(user: User, image_id: str) -> None:
+    """Remove the bytes of a failed upload, unless its commit was done and only the answer to it was lost."""
+    try:
+        await Image.objects.aget(user.id, image_id)
+    except DoesNotExist:
+        await get_storage().delete_prefix(image_prefix(user.id, image_id))
 
 
 async def _commit(user: User, image: Image, operation: Operation | None) -> None:

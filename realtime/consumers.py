@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from channels.consumer import AsyncConsumer, get_handler_name
@@ -38,13 +39,17 @@ class DeviceConsumer(AsyncConsumer):
         self._frames_this_second = 0
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
+        # The base class would also wait for a channel layer, in one more task a socket, and before each message
+        # close idle database connections, in a thread; there are neither.
+        self.scope, self.base_send = scope, send
         try:
-            await super().__call__(scope, receive, send)
+            with suppress(StopConsumer):
+                while True:
+                    await self.dispatch(await receive())
         finally:
             self._leave()
 
     async def dispatch(self, message: Message) -> None:
-        # The base class would first close idle database connections, in a thread; there are none.
         await getattr(self, get_handler_name(message))(message)
 
     async def websocket_connect(self, message: Message) -> None:

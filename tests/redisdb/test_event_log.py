@@ -137,7 +137,7 @@ async def test_the_doorbell_says_how_far_the_log_is(owner: str, redis: Redis) ->
     async with redis.pubsub() as doorbell:
         await doorbell.subscribe(doorbell_channel(owner))
         cursors = [str(await tell(owner, times)) for times in (1, 3)]
-        heard = []
+        heard: list[str] = []
         while len(heard) < 2:
             message = await doorbell.get_message(ignore_subscribe_messages=True, timeout=5)
             if message:
