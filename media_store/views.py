@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -85,6 +86,8 @@ class ImageViewSet(SignedInViewSet):
         return uploads, {"session_id": fields["sessionId"], "type": fields["type"]}
 
     def _files(self, name: str) -> Sequence[UploadedFile]:
+        # A form sent in chunks has no length, and Django would take it for an empty one.
+        self.request.META.setdefault("CONTENT_LENGTH", str(settings.MAX_FILE_SIZE))
         return self.request.FILES.getlist(name)
 
 

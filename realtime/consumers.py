@@ -39,8 +39,8 @@ class DeviceConsumer(AsyncConsumer):
         self._frames_this_second = 0
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
-        # The base class would also wait for a channel layer, in one more task a socket, and before each message
-        # close idle database connections, in a thread; there are neither.
+        # The base class has another task for each socket, to wait for a channel layer too, and closes idle
+        # database connections before each message, in a thread. There are neither.
         self.scope, self.base_send = scope, send
         try:
             with suppress(StopConsumer):

@@ -48,6 +48,11 @@ def signed(claims: dict[str, Any], secret: str = settings.JWT_SECRET, **headers:
     return jwt.encode(claims, secret, "HS256", headers=headers)
 
 
+def changed(token: str) -> str:
+    """The same but for one character of the signature."""
+    return token[:-10] + ("A" if token[-10] != "A" else "B") + token[-9:]
+
+
 def without(claims: dict[str, Any], name: str) -> dict[str, Any]:
     return {claim: value for claim, value in claims.items() if claim != name}
 
@@ -77,7 +82,7 @@ FORGERIES: dict[str, Forge] = {
     "an unknown user": lambda claims: signed({**claims, "userId": new_id()}),
     "an unknown device": lambda claims: signed({**claims, "deviceId": new_id()}),
     "one character more": lambda claims: signed(claims) + "A",
-    "one character changed": lambda claims: signed(claims)[:-2] + "AA",
+    "one character changed": lambda claims: changed(signed(claims)),
     "no signature": lambda claims: signed(claims).rpartition(".")[0],
     "two parts": lambda claims: "a.b",
     "garbage": lambda claims: "garbage",
