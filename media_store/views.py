@@ -37,7 +37,9 @@ class ImageViewSet(SignedInViewSet):
 
     async def upload_batch(self) -> HttpResponse:
         uploads, fields = await self._form("images", most=FILES_AT_ONCE)
-        outcomes = await services.upload_images(user=self.user, uploads=uploads, **fields)
+        outcomes = await services.upload_images(
+            user=self.user, uploads=uploads, operation=self.operation(), **fields
+        )
         return self.answer({"message": "Images uploaded.", "results": results_of(outcomes)}, 201)
 
     async def retrieve(self, image_id: str) -> HttpResponse:

@@ -116,7 +116,8 @@ def test_a_request_keeps_its_id() -> None:
         ({"title": ["No."], "text": ["Never."]}, {"title": ["No."], "text": ["Never."]}),
         ({"non_field_errors": ["No."]}, {"body": ["No."]}),
         ({"title": "No."}, {"title": ["No."]}),
-        ({"imageIds": {0: ["No."], 3: ["Never."]}}, {"0": ["No."], "3": ["Never."]}),
+        ({"imageIds": {0: ["No."], 3: ["Never."]}}, {"imageIds": ["No.", "Never."]}),
+        ({"params": {"seed": ["No."]}}, {"params": ["No."]}),
         ({"imageIds": [["No."], ["Never."]]}, {"imageIds": ["No.", "Never."]}),
     ],
 )
