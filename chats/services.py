@@ -34,7 +34,7 @@ from nanobanana.redisdb.managers import Page, Window, from_related
 from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work
 
 IMAGES_OF_A_MESSAGE = 20
-TRIES = 10  # to change the images of a message that others change too
+TRIES = 50  # to change the images of a message that others change too: of all at once, one succeeds each time
 STEP = 500  # messages removed at once
 NO_SESSION = "There is no such session."
 NO_MESSAGE = "There is no such message."

@@ -106,7 +106,7 @@ async def test_the_thumbnail_is_small_upright_and_webp(alice: Person, session: d
     thumbnail = decode((await alice.get(path_of(image["thumbPath"]))).content)
     assert (thumbnail.format, thumbnail.size) == ("WEBP", (160, 320))
     red = thumbnail.getchannel("R").crop((140, 0, 160, 20))
-    assert red.getextrema()[0] > 200  # what was top left before the picture was turned to the right
+    assert min(red.tobytes()) > 200  # what was top left before the picture was turned to the right
     assert not thumbnail.getexif()
 
 

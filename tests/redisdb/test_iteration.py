@@ -56,6 +56,7 @@ async def test_only_objects_of_this_kind_are_given(owner: str, redis: Redis) -> 
     await redis.hset(StoredBox(owner, identifier).key, "title", "of another kind")
     await redis.hset(owner_key(owner, "box", "no id"), "title", "no object")
     await redis.hset(owner_key(owner, "box", identifier, "extra"), "title", "no object")
+    await redis.hset(owner_key(owner, "box", "extra", identifier), "title", "no object")
     await redis.hset(owner_key(owner, "old", "box", identifier), "title", "no object")
     await redis.set(owner_key(owner, "box", identifier), "a string")
     assert [found async for found in Box.objects.aiterate()] == [box]
