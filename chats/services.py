@@ -34,7 +34,7 @@ from nanobanana.redisdb.managers import Page, Window, from_related
 from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work
 
 IMAGES_OF_A_MESSAGE = 20
-TRIES = 10  # to change the images of a message that others change too
+TRIES = 50  # to change the images of a message that others change too: of all at once, one succeeds each time
 STEP = 500  # messages removed at once
 NO_SESSION = "There is no such session."
 NO_MESSAGE = "There is no such message."
@@ -42,7 +42,7 @@ NO_IMAGE = "There is no such image."
 
 
 class Moved(Exception):
-    """The message changed between reading and writing it."""
+    """The images of the message changed between reading and writing it."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ async def _change_message(
     change: Callable[[Message], dict[str, Any]],
     operation: Operation | None,
 ) -> MessageWithImages:
-    """Read, change, write; again when the images changed meanwhile, for their counts follow the change."""
+    """Read, change, write; again when the images changed meanwhile, for counts and answer follow them."""
     for _ in range(TRIES):
         found = await get_message(user=user, message_id=message_id)
         changes = change(found.message)
@@ -282,17 +282,19 @@ async def _write_changes(
     async with changes_of(user, operation) as work:
         work.expect_exists(_handle(user, message.session_id), NotFound(NO_MESSAGE))
         work.expect_exists(message, NotFound(NO_MESSAGE))
+        work.expect_equal(message, "image_ids", Moved())
         if "image_ids" in changes:
             images = _change_images(work, user, message, changes["image_ids"])
         Message.objects.update_if_different(work, message, changes)
         Message.objects.update(work, message, updated_at=now())
         Message.objects.add(work, message, revision=1)
         work.emit(MessageUpdated(session_id=message.session_id, message_id=message.id), message, *images)
+    if message.image_ids != [image.id for image in images]:  # a repeated request, answered as the first time
+        images = (await Image.objects.aget_many(user.id, message.image_ids)).objects
     return MessageWithImages(message, images)
 
 
 def _change_images(work: UnitOfWork, user: User, message: Message, image_ids: list[str]) -> list[Image]:
-    work.expect_equal(message, "revision", Moved())
     images = _image_handles(user, image_ids)
     before = set(message.image_ids)
     _count_references(work, [image for image in images if image.id not in before], by=1)
@@ -308,7 +310,7 @@ async def _delete(user: User, found: MessageWithImages) -> None:
     async with changes_of(user) as work:
         work.expect_exists(session, NotFound(NO_MESSAGE))
         work.expect_exists(message, NotFound(NO_MESSAGE))
-        work.expect_equal(message, "revision", Moved())
+        work.expect_equal(message, "image_ids", Moved())
         Message.objects.delete(work, message)
         Session.objects.add(work, session, message_count=-1)
         Session.objects.update(work, session, updated_at=now())

@@ -87,11 +87,15 @@ async def upload_image(
 
 
 async def upload_images(
-    *, user: User, session_id: str, type: str, uploads: Sequence[Upload]
+    *, user: User, session_id: str, type: str, uploads: Sequence[Upload], operation: Operation | None = None
 ) -> list[Outcome]:
-    """Store several pictures; one that fails does not stop the others."""
+    """Store several pictures; one that fails does not stop the others, and each can be repeated by itself."""
     await _require_session(user, session_id)
-    return await asyncio.gather(*[_attempt(user, session_id, type, upload) for upload in uploads])
+    operations = [
+        operation and replace(operation, id=f"{operation.id}:{number}") for number in range(len(uploads))
+    ]
+    attempts = zip(uploads, operations, strict=True)
+    return await asyncio.gather(*[_attempt(user, session_id, type, *attempt) for attempt in attempts])
 
 
 async def delete_image(*, user: User, image_id: str) -> None:
@@ -165,11 +169,19 @@ async def _store(user: User, image: Image, picture: PreparedPicture, operation: 
         await storage.put(storage_key(user.id, planned, THUMB), picture.thumbnail)
         await _commit(user, image, operation)
     except Exception:
-        await storage.delete_prefix(image_prefix(user.id, planned))
+        await _discard(user, planned)
         raise
     if image.id != planned:  # a repeated request, answered with the picture of the first
         await storage.delete_prefix(image_prefix(user.id, planned))
     return image
+
+
+async def _discard(user: User, image_id: str) -> None:
+    """Remove the bytes of a failed upload, unless its commit was done and only the answer to it was lost."""
+    try:
+        await Image.objects.aget(user.id, image_id)
+    except DoesNotExist:
+        await get_storage().delete_prefix(image_prefix(user.id, image_id))
 
 
 async def _commit(user: User, image: Image, operation: Operation | None) -> None:
@@ -182,9 +194,13 @@ async def _commit(user: User, image: Image, operation: Operation | None) -> None
         work.emit(ImageCreated(session_id=image.session_id, image_id=image.id), image)
 
 
-async def _attempt(user: User, session_id: str, type: str, upload: Upload) -> Outcome:
+async def _attempt(
+    user: User, session_id: str, type: str, upload: Upload, operation: Operation | None
+) -> Outcome:
     try:
-        image = await upload_image(user=user, session_id=session_id, type=type, upload=upload)
+        image = await upload_image(
+            user=user, session_id=session_id, type=type, upload=upload, operation=operation
+        )
     except Exception as error:
         return Outcome(upload.filename, error=translate(error))
     return Outcome(upload.filename, image=image)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -39,7 +40,9 @@ class ImageViewSet(SignedInViewSet):
 
     async def upload_batch(self) -> HttpResponse:
         uploads, fields = await self._form("images", most=FILES_AT_ONCE)
-        outcomes = await services.upload_images(user=self.user, uploads=uploads, **fields)
+        outcomes = await services.upload_images(
+            user=self.user, uploads=uploads, operation=self.operation(), **fields
+        )
         return self.answer({"message": "Images uploaded.", "results": results_of(outcomes)}, 201)
 
     async def retrieve(self, image_id: str) -> HttpResponse:
@@ -88,6 +91,8 @@ class ImageViewSet(SignedInViewSet):
         return uploads, {"session_id": fields["sessionId"], "type": fields["type"]}
 
     def _files(self, name: str) -> Sequence[UploadedFile]:
+        # A form sent in chunks has no length, and Django would take it for an empty one.
+        self.request.META.setdefault("CONTENT_LENGTH", str(settings.MAX_FILE_SIZE))
         return self.request.FILES.getlist(name)
 
 

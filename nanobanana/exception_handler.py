@@ -17,6 +17,7 @@ from nanobanana.responses import json_response, set_headers
 
 logger = logging.getLogger("nanobanana.errors")
 
+WHOLE_BODY = "body"  # the field of what is wrong with no single one
 SILENCE = (redis_errors.ConnectionError, redis_errors.TimeoutError, TimeoutError)
 REFUSALS = (redis_errors.ReadOnlyError, redis_errors.ClusterDownError, redis_errors.TryAgainError)
 # How Redis says that it cannot take a command that is right in itself, where the client has no class for it.
@@ -65,10 +66,10 @@ def to_response(error: Exception) -> HttpResponse:
     return response
 
 
-def sentences_by_field(detail: object, name: str = "body") -> dict[str, list[str]]:
-    """Flatten what a serializer found: `{field: [sentence, …]}`."""
+def sentences_by_field(detail: object, name: str = WHOLE_BODY) -> dict[str, list[str]]:
+    """Flatten what a serializer found: `{field: [sentence, …]}`, the field being one of the body's own."""
     if isinstance(detail, dict):
-        parts = [(name if key == "non_field_errors" else str(key), inner) for key, inner in detail.items()]
+        parts = [(_field_of(name, key), inner) for key, inner in detail.items()]
     elif isinstance(detail, list):
         parts = [(name, inner) for inner in detail]
     else:
@@ -78,6 +79,10 @@ def sentences_by_field(detail: object, name: str = "body") -> dict[str, list[str
         for field, sentences in sentences_by_field(inner, label).items():
             flat.setdefault(field, []).extend(sentences)
     return flat
+
+
+def _field_of(name: str, key: object) -> str:
+    return str(key) if name == WHOLE_BODY and key != "non_field_errors" else name
 
 
 def _outage(error: Exception) -> errors.APIError | None:

@@ -2,10 +2,12 @@
 
 from collections.abc import Hashable
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 from rest_framework import serializers
+
+TIMESTAMPS_REMEMBERED = 8192  # lists show the same times again and again
 
 
 def validate(serializer_class: type[serializers.Serializer], data: Any) -> dict[str, Any]:
@@ -22,6 +24,7 @@ def _shared_instance(serializer_class: Hashable) -> serializers.Serializer:
     return cast(type[serializers.Serializer], serializer_class)()
 
 
+@lru_cache(TIMESTAMPS_REMEMBERED)
 def timestamp(moment: datetime | None) -> str | None:
     """ISO 8601, UTC, with milliseconds and `Z`."""
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z" if moment else None

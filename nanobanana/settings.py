@@ -15,9 +15,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 load_dotenv(BASE_DIR / ".env")  # what the environment says already wins
 
 # ---- where and how to serve
-APP_ENV = env.choice(
-    "APP_ENV" if env.text("APP_ENV") else "NODE_ENV", "development", ("development", "test", "production")
-)
+ENVIRONMENTS = ("development", "test", "production")
+APP_ENV = env.choice("NODE_ENV", "development", ENVIRONMENTS)
+APP_ENV = env.choice("APP_ENV", APP_ENV, ENVIRONMENTS)
 IS_PRODUCTION = APP_ENV == "production"
 DEBUG = env.boolean("DEBUG", False)
 HOST = env.text("HOST", "127.0.0.1" if not IS_PRODUCTION else "0.0.0.0")

@@ -7,8 +7,7 @@ import orjson
 from rest_framework import serializers
 
 from chats.services import get_session
-from nanobanana.errors import BadRequest, Conflict, MalformedBody, NotFound, ValidationFailed
-from nanobanana.exception_handler import sentences_by_field
+from nanobanana.errors import BadRequest, Conflict, MalformedBody, NotFound
 from nanobanana.serializers import IdField, validate
 from realtime import frames
 from realtime.authentication import SESSIONS_OF_A_DEVICE
@@ -47,11 +46,7 @@ class Commands:
         command = COMMANDS.get(frame["type"])
         if command is None:
             raise BadRequest(f"There is no frame of this type; there are {', '.join(COMMANDS)}.")
-        try:
-            payload = validate(command.payload, frame.get("payload"))
-        except serializers.ValidationError as error:
-            raise ValidationFailed(details=sentences_by_field(error.detail, "payload")) from error
-        await command.run(self, **payload)
+        await command.run(self, **validate(command.payload, frame.get("payload")))
 
     def end(self) -> None:
         """The device has gone: others need not think that it is still typing."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from channels.consumer import AsyncConsumer, get_handler_name
@@ -40,13 +41,17 @@ class DeviceConsumer(AsyncConsumer):
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
         begin_request()
+        # The base class has another task for each socket, to wait for a channel layer too, and closes idle
+        # database connections before each message, in a thread. There are neither.
+        self.scope, self.base_send = scope, send
         try:
-            await super().__call__(scope, receive, send)
+            with suppress(StopConsumer):
+                while True:
+                    await self.dispatch(await receive())
         finally:
             self._leave()
 
     async def dispatch(self, message: Message) -> None:
-        # The base class would first close idle database connections, in a thread; there are none.
         await getattr(self, get_handler_name(message))(message)
 
     async def websocket_connect(self, message: Message) -> None:

@@ -59,7 +59,7 @@ class Doorbell:
                 delay = FIRST_DELAY
                 await self._listen_on(self._connection)
             except (RedisError, OSError) as error:
-                logger.warning("The doorbell's connection is lost: %s. Next attempt in %.2f s.", error, delay)
+                logger.warning("The doorbell's connection is lost (%s); next attempt in %.2f s", error, delay)
             finally:
                 await self._hang_up()
             await asyncio.sleep(delay)

@@ -30,6 +30,7 @@ import django  # noqa: E402
 import pytest  # noqa: E402
 
 django.setup()
+del os.environ["DJANGO_SETTINGS_MODULE"]  # or xdist's workers would load the settings before they come here
 
 from tests.support.people import Person, make_person  # noqa: E402
 from tests.support.redis_server import RunningRedis, start_redis  # noqa: E402

@@ -98,14 +98,14 @@ class Line:
         return await self._attempt(command, ticket)
 
     async def _attempt(self, command: bytes, ticket: str) -> Any:
-        connection = self._connection
-        if connection is None or not connection.is_open:
-            connection = await self._open()
+        connection = None
         try:
             async with asyncio.timeout(SECONDS_TO_ANSWER):
+                connection = await self._open()
                 returned, reply = await connection.call(command)
         except TimeoutError:
-            connection.abort()
+            if connection is not None:
+                connection.abort()
             raise
         if returned != ticket:  # a reply went missing on the way, and this one is another call's
             connection.abort()
@@ -113,6 +113,8 @@ class Line:
         return reply
 
     async def _open(self) -> SharedConnection:
+        if self._connection is not None and self._connection.is_open:
+            return self._connection
         async with self._opening:
             if self._connection is None or not self._connection.is_open:
                 handshake = self._pool.make_connection()

@@ -8,12 +8,14 @@ RFC 9562, method 3), and within a process every id is greater than the one befor
 import re
 import secrets
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 RANDOM_BITS = 60
 FRACTION_BITS = 20
 PATTERN = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+YEAR_10000 = "76EZ91ZQ00"  # where the time of an id begins to be none that `datetime` knows
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _last_time = 0
@@ -30,7 +32,7 @@ def new_id() -> str:
 
 def is_id(value: object) -> bool:
     """Whether `value` has the form of an id; nothing else may become part of a key."""
-    return isinstance(value, str) and PATTERN.fullmatch(value) is not None
+    return isinstance(value, str) and PATTERN.fullmatch(value) is not None and value < YEAR_10000
 
 
 def time_of(identifier: str) -> datetime:
@@ -38,7 +40,7 @@ def time_of(identifier: str) -> datetime:
     number = 0
     for character in identifier[:10]:
         number = number * 32 + ALPHABET.index(character)
-    return datetime.fromtimestamp(number / 1000, UTC)
+    return EPOCH + timedelta(milliseconds=number)
 
 
 def _encode(number: int) -> str:

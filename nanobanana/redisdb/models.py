@@ -4,7 +4,7 @@ The id and the owner stand in the key and nowhere else. An instance made from id
 the object, so that a unit of work can check and change it without reading it first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 from nanobanana.redisdb.exceptions import DoesNotExist
@@ -20,10 +20,12 @@ class Model:
     kind: ClassVar[str]
     indexes: ClassVar[tuple[Index, ...]] = ()
     fields: ClassVar[dict[str, Field[Any]]] = {}
+    _readers: ClassVar[tuple[tuple[str, Callable[[str], Any], Callable[[None], Any]], ...]] = ()
 
     def __init_subclass__(cls) -> None:
         declared = {name: field for name, field in vars(cls).items() if isinstance(field, Field)}
         cls.fields = {**cls.fields, **declared}
+        cls._readers = tuple((name, field.to_python, field.read) for name, field in cls.fields.items())
 
     def __init__(self, owner_id: str, id: str, **values: Any) -> None:
         self.owner_id = owner_id
@@ -75,6 +77,11 @@ class Model:
         """Take the values of the hash `[field, value, …]`; a field that is absent has its default."""
         stored = dict(zip(pairs[::2], pairs[1::2], strict=True))
         values = self.__dict__
-        for name, field in self.fields.items():
-            values[name] = field.read(stored.get(name))
+        try:
+            for name, to_python, read in self._readers:
+                text = stored.get(name)
+                values[name] = read(None) if text is None else to_python(text)
+        except Exception:  # a field holds what it never wrote: `read` says which
+            for name, field in self.fields.items():
+                values[name] = field.read(stored.get(name))
         return self

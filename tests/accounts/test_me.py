@@ -153,7 +153,7 @@ async def test_a_key_used_for_another_request_is_refused(alice: Person) -> None:
     assert (await stored(alice)).username == "Ann"
 
 
-@pytest.mark.parametrize("key", ["", " ", "two words", "x" * 256, "schl\u00fcssel".encode()])
+@pytest.mark.parametrize("key", ["", "two words", "x" * 256, "schl\u00fcssel".encode()])
 async def test_an_idempotency_key_that_is_none_is_refused(alice: Person, key: str | bytes) -> None:
     answer = await alice.put("/api/auth/me", {"username": "Ann"}, headers={"Idempotency-Key": key})
     assert answer.status_code == 400

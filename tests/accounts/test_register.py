@@ -108,7 +108,7 @@ async def test_nobody_sets_what_is_the_server_s(anybody: httpx.AsyncClient, emai
         "{name}@Example.COM",
         " {name}@example.com  ",
         "{name}@ｅｘａｍｐｌｅ.com",
-        "{name}@example\u3002com",  # an ideographic full stop
+        "{name}@example\uff0ecom",  # a full-width full stop
         "\u212aate-{name}@example.com",  # the sign for Kelvin
         "\u017fam-{name}@example.com",  # a long s
     ],

@@ -117,12 +117,12 @@ async def test_a_bad_body_is_refused(alice: Person, session: dict[str, Any]) -> 
 
 
 async def test_all_that_are_added_at_once_are_shown(alice: Person, session: dict[str, Any]) -> None:
-    image_ids = [(await alice.make_image(session["id"]))["id"] for _ in range(8)]
+    image_ids = [(await alice.make_image(session["id"]))["id"] for _ in range(20)]
     message = await alice.make_message(session["id"])
     answers = await asyncio.gather(
         *(
             device.post(f"/api/messages/{message['id']}/images", {"imageId": image_id})
-            for image_id, device in zip(image_ids, (alice.laptop, alice.phone) * 4, strict=True)
+            for image_id, device in zip(image_ids, (alice.laptop, alice.phone) * 10, strict=True)
         )
     )
     assert {answer.status_code for answer in answers} == {200}

@@ -42,6 +42,7 @@ async def test_what_is_not_named_stays(alice: Person, session: dict[str, Any]) -
     message = await alice.make_message(
         session["id"], "text", params={"seed": 7}, imageIds=[image["id"]], role="assistant"
     )
+    changes: dict[str, Any]
     for changes in ({"text": "new"}, {"params": {"seed": 8}}, {"imageIds": []}, {"text": ""}, {"params": {}}):
         before = (await alice.get(f"/api/messages/{message['id']}")).json()["message"]
         after = (await alice.put(f"/api/messages/{message['id']}", changes)).json()["messageData"]
@@ -128,6 +129,7 @@ async def test_what_is_not_valid_is_refused_and_nothing_changes(
     alice: Person, session: dict[str, Any]
 ) -> None:
     message = await alice.make_message(session["id"])
+    changes: dict[str, Any]
     for changes in (
         {"text": None},
         {"text": 5},
@@ -202,6 +204,7 @@ async def test_of_changes_to_different_fields_at_once_none_is_lost(
 
 async def test_it_is_private(alice: Person, mallory: Person, session: dict[str, Any]) -> None:
     message = await alice.make_message(session["id"])
+    body: dict[str, Any]
     for body in ({"text": "Mine now"}, {"imageIds": []}, {}):
         await assert_private(alice, mallory, "PUT", f"/api/messages/{message['id']}", message["id"], body)
     assert (await alice.get(f"/api/messages/{message['id']}")).json()["message"] == message

@@ -63,6 +63,7 @@ async def test_a_body_that_is_no_json_is_refused(alice: Person) -> None:
 
 
 async def test_a_body_that_is_no_object_is_refused(alice: Person) -> None:
+    body: Any
     for body in ([], "Cats", 5, True):
         answer = await alice.post("/api/sessions", body)
         assert (answer.status_code, answer.json()["error"]) == (400, "validation_failed"), body

@@ -88,6 +88,14 @@ async def test_a_server_that_fails_fails_the_run(tmp_path: Path) -> None:
     assert "A promise was broken" in (tmp_path / "demo.html").read_text(encoding="utf-8")
 
 
+async def test_a_server_that_hangs_up_is_told_from_one_that_lies() -> None:
+    async with answering(b"") as url:
+        run = await asyncio.to_thread(demo, "--url", url)
+    assert run.returncode == 1
+    assert run.stderr.startswith("CommandError: The server stopped answering")
+    assert "A promise was broken" not in run.stderr
+
+
 @asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[str]:
     """A server that gives one answer to everything; its URL."""

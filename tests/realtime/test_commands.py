@@ -103,6 +103,13 @@ async def test_a_large_frame_closes_the_socket(alice: Person, session_id: str) -
     assert await close_code(alice.phone) == 1009
 
 
+async def test_text_that_is_not_utf_8_closes_the_socket(alice: Person, session_id: str) -> None:
+    await alice.phone.listen(session_id)
+    assert alice.phone.socket
+    await alice.phone.socket.send(b"\xff\xfe", text=True)
+    assert await close_code(alice.phone) == 1007
+
+
 async def test_a_flood_of_frames_closes_the_socket(alice: Person, session_id: str) -> None:
     await alice.phone.listen(session_id)
     for _ in range(200):

@@ -152,7 +152,7 @@ async def test_a_stopped_hub_closes_its_sockets(alice: Person, session_id: str, 
     await hub.join(await make_peer(alice.phone, session_id, wire))
     await hub.stop()
     assert wire.close_code == 1012
-    assert await subscribers_of(alice.id) == 0
+    await eventually(lambda: nobody_listens_to(alice.id))
 
 
 async def test_typing_reaches_the_sockets_of_another_hub(alice: Person, session_id: str, hub: Hub) -> None:

@@ -93,6 +93,13 @@ async def test_an_object_of_very_many_small_fields_is_left_to_be_fetched(owner: 
     assert entry.partial
 
 
+async def test_an_event_about_a_crowd_is_left_to_be_fetched(owner: str) -> None:
+    async with unit_of_work(owner) as work:
+        work.emit(Told(), *[Box(owner, new_id()) for _ in range(5000)])
+    [entry] = await all_entries(owner)
+    assert entry.partial
+
+
 async def test_a_work_without_events_leaves_the_log_as_it_is(owner: str) -> None:
     cursor = await tell(owner)
     async with unit_of_work(owner) as work:
@@ -137,7 +144,7 @@ async def test_the_doorbell_says_how_far_the_log_is(owner: str, redis: Redis) ->
     async with redis.pubsub() as doorbell:
         await doorbell.subscribe(doorbell_channel(owner))
         cursors = [str(await tell(owner, times)) for times in (1, 3)]
-        heard = []
+        heard: list[str] = []
         while len(heard) < 2:
             message = await doorbell.get_message(ignore_subscribe_messages=True, timeout=5)
             if message:

@@ -1,4 +1,4 @@
-"""A request that is repeated is answered as it was and done once: by its client, or by our own Redis client."""
+"""A request that its client or our own Redis client repeats is answered as before and done once."""
 
 import asyncio
 from pathlib import Path

@@ -415,6 +415,13 @@ async def test_an_object_can_be_refreshed_without_a_change(stage: Stage) -> None
     assert stage.stale.title == "new"
 
 
+async def test_an_object_that_is_gone_afterwards_keeps_what_its_instance_held(stage: Stage) -> None:
+    async with unit_of_work(stage.shelf.owner_id) as work:
+        Box.objects.update(work, stage.box, note="the last word")
+        Box.objects.delete(work, stage.box)
+    assert (stage.box.title, stage.box.note) == ("new", None)
+
+
 async def test_a_value_as_long_as_a_megabyte_is_one_commit(owner: str) -> None:
     sample = await make(Sample(owner, new_id(), text="x" * 1024 * 1024))
     async with unit_of_work(owner) as work:

@@ -66,29 +66,29 @@ class Holdings:
 
 async def inconsistencies(user_ids: Collection[str] | None = None) -> list[str]:
     """A sentence for each fault found, [] when all is well; of these users, or of everybody."""
+    found = await read_holdings(user_ids)
     faults: list[str] = []
-    everybody = await read_everybody()
-    for owner_id, holdings in everybody.items():
-        if user_ids is None or owner_id in user_ids:
-            faults += load_objects(holdings)
-            faults += wrong_entries(holdings)
-            faults += wrong_counters(holdings)
-            faults += dangling_references(holdings)
-            faults += await missing_files(holdings)
-            faults += await broken_log(holdings)
+    for holdings in found:
+        faults += load_objects(holdings)
+        faults += wrong_entries(holdings)
+        faults += wrong_counters(holdings)
+        faults += dangling_references(holdings)
+        faults += await missing_files(holdings)
+        faults += await broken_log(holdings)
     if user_ids is None:
-        faults += await wrong_addresses(everybody)
+        faults += await wrong_addresses(found)
     return faults
 
 
 # ---- reading
-async def read_everybody() -> dict[str, Holdings]:
-    everybody: dict[str, Holdings] = {}
+async def read_holdings(user_ids: Collection[str] | None) -> list[Holdings]:
+    found: dict[str, Holdings] = {}
     keys = [key async for key in get_client().scan_iter(owner_key("*", "*"), count=SCAN_COUNT)]
-    for key in set(keys):
+    for key in set(keys):  # a scan can give a key twice
         owner_id, _ = split_owner_key(key)
-        await read_key(key, everybody.setdefault(owner_id, Holdings(owner_id)))
-    return everybody
+        if user_ids is None or owner_id in user_ids:
+            await read_key(key, found.setdefault(owner_id, Holdings(owner_id)))
+    return list(found.values())
 
 
 async def read_key(key: str, holdings: Holdings) -> None:
@@ -210,11 +210,11 @@ def summary(offsets: list[int]) -> str:
     return f"{len(offsets)} events from {offsets[0]} to {offsets[-1]}" if offsets else "no events"
 
 
-async def wrong_addresses(everybody: dict[str, Holdings]) -> list[str]:
+async def wrong_addresses(everybody: list[Holdings]) -> list[str]:
     """Every address leads to the user who has it, and every user is found by theirs."""
     client = get_client()
     claims = {key: await client.get(key) async for key in client.scan_iter(global_key("email", "*"))}
-    users = [user for holdings in everybody.values() for user in holdings.objects[User.kind]]
+    users = [user for holdings in everybody for user in holdings.objects[User.kind]]
     owned = {global_key("email", user.email): user.id for user in users}
     return [
         f"{key} is {claims.get(key)}'s, but should be {owned.get(key)}'s."

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 CHUNK = 1024 * 1024
@@ -31,9 +31,7 @@ class LossyProxy:
             direction.cancel()
         await asyncio.gather(*directions, return_exceptions=True)
         for end in (writer, to_redis):
-            end.close()
-            with suppress(ConnectionError):
-                await end.wait_closed()
+            end.transport.abort()
 
     async def _pass_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):

@@ -5,7 +5,7 @@
 -- ARGV  [1] how long the operation is remembered, ms   [2] its fingerprint ('' for our own retries, whose
 --           plan is the same; else the answer itself is remembered, for the plan of a later request differs)
 --       [3] now, ms   [4] an epoch, should the log be new   [5] events kept   [6] how long, ms
---       [7] the doorbell's channel   [8] bytes of objects an event carries at most
+--       [7] the doorbell's channel   [8] bytes of objects and their keys an event carries at most
 --       then steps: name, index of its key in KEYS, number of arguments, arguments
 -- Steps, in this order:
 --       exists | absent | equal field [value]  (no value: the field is absent)
@@ -143,10 +143,11 @@ local function event_entry(first, last)
     local key = KEYS[tonumber(ARGV[at])]
     entry[size + 1], entry[size + 2] = '@', key
     size = size + 2
+    bytes = bytes + #key
     for _, part in ipairs(snapshot(key)) do
       size = size + 1
       entry[size] = part
-      bytes = bytes + #part + 2  -- a stream adds two to each; so there are never more than Lua can unpack
+      bytes = bytes + #part
     end
     if bytes > most then return {'partial', '1', unpack(entry, 1, bare)} end
   end

@@ -1,0 +1,110 @@
+"""What the schema says of `/api/images` and `/media`."""
+
+from rest_framework import serializers
+
+from media_store.imaging import KINDS
+from media_store.serializers import TYPE_HELP, FailureSerializer, ImageSerializer, UploadSerializer
+from media_store.services import ORIGINAL, THUMB, THUMB_MIME
+from media_store.streaming import RangeNotSatisfiable
+from nanobanana.calls import Answer, Call, Fields, page_query, sentence
+from nanobanana.errors import Forbidden, ImageInUse, UnreadablePicture
+from nanobanana.pagination import PaginationSerializer
+from nanobanana.serializers import IdField
+
+IMAGES_A_PAGE = 100
+FILES_AT_ONCE = 10
+PICTURE = "JPEG, PNG, WebP, GIF or AVIF, by content."
+FILE_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
+MIMES = tuple(sorted({kind.mime for kind in KINDS.values()} | {THUMB_MIME}))
+
+
+class BatchResultSerializer(serializers.Serializer):
+    successful = ImageSerializer(many=True, help_text="The pictures that are stored.")
+    failed = FailureSerializer(many=True, help_text="The files that are not, and why.")
+    total = serializers.IntegerField(min_value=0, help_text="How many files there were.")
+
+
+class CleanUpResultSerializer(serializers.Serializer):
+    successful = serializers.ListField(child=IdField(), help_text="The ids of the deleted pictures.")
+    failed = FailureSerializer(many=True, help_text="The pictures that stay, and why.")
+    total = serializers.IntegerField(min_value=0, help_text="How many pictures there were.")
+
+
+def _image() -> Fields:
+    return {"image": ImageSerializer(help_text="The picture.")}
+
+
+def _images() -> Fields:
+    return {
+        "images": ImageSerializer(many=True, help_text="The newest first."),
+        "pagination": PaginationSerializer(help_text="Which part of the list it is."),
+    }
+
+
+def _file() -> serializers.Field:
+    return serializers.FileField(help_text=PICTURE)
+
+
+IMAGES = {
+    "upload": Call(
+        "Upload an image",
+        {**sentence(), **_image()},
+        status=201,
+        body=UploadSerializer,
+        form={"image": _file()},
+        takes_key=True,
+        errors=(UnreadablePicture,),
+    ),
+    "upload_batch": Call(
+        "Upload several images",
+        {**sentence(), "results": BatchResultSerializer(help_text="What became of each file.")},
+        "A file that fails does not stop the others.",
+        status=201,
+        body=UploadSerializer,
+        form={
+            "images": serializers.ListField(
+                child=_file(), min_length=1, max_length=FILES_AT_ONCE, help_text=PICTURE
+            )
+        },
+    ),
+    "retrieve": Call("Read an image", _image()),
+    "destroy": Call("Delete an image", sentence(), errors=(ImageInUse,)),
+    "list": Call("List all images", _images(), query=page_query(IMAGES_A_PAGE)),
+    "list_of_session": Call(
+        "List the images of a session",
+        _images(),
+        query={
+            **page_query(IMAGES_A_PAGE),
+            "type": serializers.CharField(required=False, max_length=32, help_text=TYPE_HELP),
+        },
+    ),
+    "clean_up": Call(
+        "Delete unused images",
+        {**sentence(), "results": CleanUpResultSerializer(help_text="What became of each picture.")},
+        "Those that no message has shown for CLEANUP_GRACE; a bounded number at a time.",
+    ),
+}
+
+MEDIA = {
+    "retrieve": Call(
+        "Read the bytes of an image",
+        details="Whoever has the signed address may read, without a token, until it expires.",
+        path={
+            "variant": serializers.ChoiceField(choices=(ORIGINAL, THUMB), help_text="The picture or its thumbnail.")
+        },
+        query={
+            "e": serializers.CharField(help_text="When the address expires, in Unix seconds."),
+            "s": serializers.CharField(help_text="The signature."),
+        },
+        errors=(Forbidden, RangeNotSatisfiable),
+        other_answers={
+            200: Answer(media_types=MIMES, headers=FILE_HEADERS, description="The whole file."),
+            206: Answer(
+                media_types=MIMES,
+                headers=(*FILE_HEADERS, "Content-Range"),
+                description="The part that `Range` asks for.",
+            ),
+            304: Answer(media_types=(), headers=("ETag",), description="The caller's copy is still good."),
+        },
+    ),
+}

@@ -1,0 +1,300 @@
+"""DELETE /api/auth/me"""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from redis.exceptions import ConnectionError
+from websockets.exceptions import ConnectionClosed
+
+import chats.services
+from accounts import services
+from accounts.managers import STEP
+from accounts.models import Device, User
+from media_store.storage import get_storage
+from nanobanana.redisdb.client import get_client
+from nanobanana.redisdb.ids import new_id
+from nanobanana.redisdb.keys import global_key
+from nanobanana.redisdb.unit_of_work import unit_of_work
+from tests.accounts.conftest import keys_of, lasting_keys_of, registration, sign_in
+from tests.support.people import PASSWORD, PATIENCE, Person
+from tests.support.redis_server import RunningRedis
+
+DELETIONS = global_key("deletions")
+DAY = 86_400  # seconds
+
+
+async def delete(person: Person, password: Any = PASSWORD) -> httpx.Response:
+    return await person.laptop.delete("/api/auth/me", {"password": password})
+
+
+async def fill(person: Person) -> None:
+    """Give the account something of everything."""
+    kept, trashed = await person.make_session("Kept"), await person.make_session("Trashed")
+    image = await person.make_image(kept["id"], headers={"Idempotency-Key": "one"})
+    await person.make_image(trashed["id"])
+    for session in (kept, trashed):
+        await person.make_message(session["id"], imageIds=[image["id"]])
+        await person.make_message(session["id"])
+    await person.delete(f"/api/sessions/{trashed['id']}")
+    await person.post("/api/auth/ws-ticket")
+
+
+async def files_of(person: Person) -> list[str]:
+    return [key async for key in get_storage().list(person.id)]
+
+
+async def assert_gone(anybody: httpx.AsyncClient, person: Person) -> None:
+    """Nothing is left but what a retry needs and what ends by itself, soon; the address is free."""
+    remains = await keys_of(person.id)
+    assert {key.split("}:")[1].partition(":")[0] for key in remains} <= {"operation", "ticket"}
+    assert all(0 < life <= DAY for life in remains.values())
+    assert await files_of(person) == []
+    assert await get_client().hexists(DELETIONS, person.id) is False
+    for device in (person.laptop, person.phone):
+        assert (await device.get("/api/auth/me")).json()["error"] == "token_invalid"
+    assert (await sign_in(anybody, person)).status_code == 401
+    assert (await anybody.post("/api/auth/register", json=registration(person.email))).status_code == 201
+
+
+async def test_everything_is_gone_and_the_address_is_free(anybody: httpx.AsyncClient, alice: Person) -> None:
+    await fill(alice)
+    assert len(await lasting_keys_of(alice.id)) > 15
+    assert len(await files_of(alice)) == 4
+    answer = await delete(alice)
+    assert answer.status_code == 200
+    assert answer.json().keys() == {"message"}
+    await assert_gone(anybody, alice)
+
+
+async def test_what_others_own_is_untouched(alice: Person, mallory: Person) -> None:
+    await fill(alice)
+    await fill(mallory)
+    lasting, files = await lasting_keys_of(mallory.id), await files_of(mallory)
+    await delete(alice)
+    assert await lasting_keys_of(mallory.id) == lasting
+    assert await files_of(mallory) == files
+    assert (await mallory.phone.get("/api/sessions")).json()["pagination"]["total"] == 1
+
+
+async def test_a_new_account_with_the_address_has_nothing_of_the_old_one(
+    anybody: httpx.AsyncClient, alice: Person
+) -> None:
+    await fill(alice)
+    await delete(alice)
+    again = (await anybody.post("/api/auth/register", json=registration(alice.email))).json()
+    assert again["user"]["id"] != alice.id
+    headers = {"Authorization": f"Bearer {again['token']}"}
+    assert (await anybody.get("/api/sessions", headers=headers)).json()["sessions"] == []
+    assert (await alice.laptop.get("/api/auth/me")).status_code == 401
+
+
+async def test_every_socket_is_closed(alice: Person, mallory: Person) -> None:
+    session_id = (await alice.make_session())["id"]
+    await mallory.phone.listen((await mallory.make_session())["id"])
+    for device in (alice.laptop, alice.phone):
+        await device.listen(session_id)
+    await delete(alice)
+    for device in (alice.laptop, alice.phone):
+        with pytest.raises(ConnectionClosed) as closed:
+            await device.next_frame()
+        assert closed.value.rcvd
+        assert closed.value.rcvd.code == 4401
+    assert await mallory.phone.heard() == []
+
+
+@pytest.mark.parametrize(
+    ("password", "status"),
+    [("not the password", 401), ("", 400), (None, 400), (["x"], 400), (12345678, 400), ("x" * 129, 400)],
+)
+async def test_without_the_password_nothing_happens(alice: Person, password: Any, status: int) -> None:
+    before = await lasting_keys_of(alice.id)
+    assert (await delete(alice, password)).status_code == status
+    assert await lasting_keys_of(alice.id) == before
+    assert (await alice.phone.get("/api/auth/me")).status_code == 200
+
+
+async def test_a_body_is_needed(alice: Person) -> None:
+    answer = await alice.delete("/api/auth/me")
+    assert (answer.status_code, answer.json()["details"].keys()) == (400, {"password"})
+
+
+async def test_a_stranger_deletes_nobody(anybody: httpx.AsyncClient, alice: Person, mallory: Person) -> None:
+    answer = await anybody.request("DELETE", "/api/auth/me", json={"password": PASSWORD})
+    assert answer.status_code == 401
+    await mallory.delete("/api/auth/me", {"password": PASSWORD, "id": alice.id, "userId": alice.id})
+    assert (await alice.get("/api/auth/me")).status_code == 200
+
+
+async def test_of_two_deletions_at_once_both_leave_nothing(anybody: httpx.AsyncClient, alice: Person) -> None:
+    await alice.make_session()
+    answers = await asyncio.gather(
+        *[device.delete("/api/auth/me", {"password": PASSWORD}) for device in (alice.laptop, alice.phone)]
+    )
+    assert {answer.status_code for answer in answers} <= {200, 401}
+    assert 200 in {answer.status_code for answer in answers}
+    await assert_gone(anybody, alice)
+
+
+async def test_signing_in_meanwhile_leaves_no_device_behind(
+    anybody: httpx.AsyncClient, alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account goes between the check of the password and the storing of the new device."""
+    check = services.verify_password
+
+    async def check_and_be_overtaken(password: str, encoded: str | None) -> bool:
+        is_right = await check(password, encoded)
+        monkeypatch.setattr(services, "verify_password", check)
+        assert (await delete(alice)).status_code == 200
+        return is_right
+
+    monkeypatch.setattr(services, "verify_password", check_and_be_overtaken)
+    assert (await sign_in(anybody, alice)).status_code == 401
+    await assert_gone(anybody, alice)
+
+
+async def test_more_devices_than_go_at_once_leave_nothing(anybody: httpx.AsyncClient, alice: Person) -> None:
+    for _ in range(3):
+        async with unit_of_work(alice.id) as work:
+            for _ in range(STEP // 2):
+                Device.objects.create(work, Device(alice.id, new_id()))
+    assert (await delete(alice)).status_code == 200
+    await assert_gone(anybody, alice)
+
+
+# ---- a deletion that breaks off
+def breaking_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
+    """Have the next call of `name` fail as it does when Redis or the storage goes away."""
+    original = getattr(owner, name)
+
+    async def fail(*arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(owner, name, original)
+        raise ConnectionError("broken off")
+
+    monkeypatch.setattr(owner, name, fail)
+
+
+STEPS: dict[str, Callable[[], tuple[object, str]]] = {
+    "removing devices": lambda: (services, "_remove_devices"),
+    "freeing the address": lambda: (User.objects, "release_email"),
+    "telling the others": lambda: (services.account_deleted, "asend"),
+    "removing messages": lambda: (chats.services, "_remove_messages"),
+    "removing files": lambda: (get_storage(), "delete_prefix"),
+    "the end": lambda: (User.objects, "end_deletion"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+@pytest.mark.usefixtures("nobody_finishes_deletions")
+async def test_a_deletion_that_broke_off_is_finished_later(
+    anybody: httpx.AsyncClient, alice: Person, step: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(alice)
+    breaking_once(monkeypatch, *step())
+    assert (await delete(alice)).status_code == 503
+    assert (await alice.phone.get("/api/auth/me")).status_code == 401
+    assert await get_client().hget(DELETIONS, alice.id) == alice.email
+    await services.finish_deletions()
+    await assert_gone(anybody, alice)
+
+
+async def test_a_deletion_that_could_not_begin_changes_nothing(
+    alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await lasting_keys_of(alice.id)
+    breaking_once(monkeypatch, User.objects, "begin_deletion")
+    assert (await delete(alice)).status_code == 503
+    await services.finish_deletions()
+    assert await lasting_keys_of(alice.id) == before
+    assert (await alice.get("/api/auth/me")).status_code == 200
+
+
+@pytest.mark.usefixtures("nobody_finishes_deletions")
+async def test_one_that_fails_again_does_not_stop_the_others(
+    anybody: httpx.AsyncClient, alice: Person, mallory: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for person in (alice, mallory):
+        await User.objects.begin_deletion(User(person.id, person.id, email=person.email))
+    breaking_once(monkeypatch, get_storage(), "delete_prefix")
+    await services.finish_deletions()
+    assert len(set(await get_client().hkeys(DELETIONS)) & {alice.id, mallory.id}) == 1
+    await services.finish_deletions()
+    for person in (alice, mallory):
+        await assert_gone(anybody, person)
+
+
+@pytest.mark.usefixtures("nobody_finishes_deletions")
+async def test_an_address_taken_meanwhile_stays_with_its_new_owner(
+    anybody: httpx.AsyncClient, alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking_once(monkeypatch, services.account_deleted, "asend")
+    await delete(alice)
+    newcomer = (await anybody.post("/api/auth/register", json=registration(alice.email))).json()["user"]
+    await services.finish_deletions()
+    assert await get_client().get(global_key("email", alice.email)) == newcomer["id"]
+    assert (await sign_in(anybody, alice)).json()["user"]["id"] == newcomer["id"]
+
+
+async def test_one_process_at_a_time_has_the_turn() -> None:
+    await get_client().delete(global_key("deletions", "turn"))
+    assert [await User.objects.take_turn() for _ in range(3)] == [True, False, False]
+    assert 0 < await get_client().ttl(global_key("deletions", "turn")) <= 60
+
+
+async def until_finished(person: Person) -> None:
+    deadline = asyncio.get_running_loop().time() + 4 * PATIENCE
+    while True:
+        if not await get_client().hexists(DELETIONS, person.id):
+            return
+        assert asyncio.get_running_loop().time() < deadline, "The deletion is not finished."
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def another_process() -> AsyncIterator[None]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    ready, writer = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "nanobanana.worker", "nanobanana.asgi:application"),
+        *(str(listener.fileno()), str(writer), str(os.getpid())),
+        pass_fds=(listener.fileno(), writer),
+    )
+    os.close(writer)
+    await asyncio.to_thread(os.read, ready, 1)  # the end of the file says that it serves
+    os.close(ready)
+    yield
+    process.terminate()
+    await process.wait()
+    listener.close()
+
+
+async def test_a_process_that_starts_finishes_what_another_left(
+    anybody: httpx.AsyncClient, alice: Person
+) -> None:
+    await fill(alice)
+    await User.objects.begin_deletion(User(alice.id, alice.id, email=alice.email))
+    await get_client().delete(global_key("deletions", "turn"))
+    async with another_process():
+        await until_finished(alice)
+    await assert_gone(anybody, alice)
+
+
+async def test_looking_after_deletions_outlives_a_lost_redis(
+    anybody: httpx.AsyncClient, alice: Person, redis_server: RunningRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await User.objects.begin_deletion(User(alice.id, alice.id, email=alice.email))
+    await get_client().delete(global_key("deletions", "turn"))
+    monkeypatch.setattr(services, "TURN", 0.05)
+    redis_server.kill()
+    task = asyncio.create_task(services.keep_finishing_deletions())
+    await asyncio.sleep(0.2)
+    redis_server.restart()
+    await until_finished(alice)
+    task.cancel()
+    await assert_gone(anybody, alice)

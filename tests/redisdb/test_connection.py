@@ -1,0 +1,126 @@
+"""The shared connection: many calls at once, each with its own answer or an error, whatever is lost."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from redis.exceptions import ConnectionError, ResponseError
+
+from nanobanana.redisdb import connection, scripts
+from nanobanana.redisdb.client import get_client
+from nanobanana.redisdb.ids import new_id
+from nanobanana.redisdb.unit_of_work import unit_of_work
+from tests.redisdb.support import speaking_to
+from tests.redisdb.toys import Box, Shelf
+from tests.support.lossy_proxy import LossyProxy, lossy_proxy
+from tests.support.redis_server import RunningRedis
+
+
+class SwallowingProxy(LossyProxy):
+    """Loses every seventh reply and goes on as if nothing had been: the worst that can happen to an order."""
+
+    async def _pass_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1024 * 1024):
+            self.replies += 1
+            if self.replies % 7 == 0:
+                self.lost += 1
+                continue
+            writer.write(data)
+            await writer.drain()
+
+
+async def make_shelf(title: str) -> Shelf:
+    owner = new_id()
+    shelf = Shelf(owner, new_id(), title=title)
+    async with unit_of_work(owner) as work:
+        Shelf.objects.create(work, shelf)
+    return shelf
+
+
+async def title_of(shelf: Shelf) -> str:
+    return (await Shelf.objects.aget(shelf.owner_id, shelf.id)).title
+
+
+async def test_a_hundred_calls_at_once_get_each_its_own_answer() -> None:
+    shelves = [await make_shelf(f"shelf {number}") for number in range(100)]
+    assert await asyncio.gather(*map(title_of, shelves)) == [shelf.title for shelf in shelves]
+
+
+async def test_no_call_gets_another_s_answer_when_replies_vanish_from_the_stream(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RunningRedis, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(connection, "SECONDS_TO_ANSWER", 0.2)
+    shelves = [await make_shelf(f"shelf {number}") for number in range(20)]
+    proxy = SwallowingProxy(tmp_path, redis_server.socket_path)
+    server = await asyncio.start_unix_server(proxy.serve, proxy.socket_path)
+    async with speaking_to(proxy.url):
+        for _ in range(10):
+            titles = await asyncio.gather(*map(title_of, shelves), return_exceptions=True)
+            wrong = [
+                (title, shelf.title)
+                for title, shelf in zip(titles, shelves, strict=True)
+                if title != shelf.title and not isinstance(title, ConnectionError | TimeoutError)
+            ]
+            assert wrong == []
+    server.close()
+    assert proxy.lost > 2
+
+
+async def test_a_caller_who_leaves_does_not_disturb_the_others() -> None:
+    shelves = [await make_shelf(f"shelf {number}") for number in range(20)]
+    calls = [asyncio.create_task(title_of(shelf)) for shelf in shelves]
+    await asyncio.sleep(0)
+    for call in calls[::2]:
+        call.cancel()
+    assert await asyncio.gather(*calls[1::2]) == [shelf.title for shelf in shelves[1::2]]
+    assert await title_of(shelves[0]) == "shelf 0"
+
+
+async def test_an_error_goes_to_the_call_that_made_it() -> None:
+    shelf, broken = await make_shelf("whole"), await make_shelf("broken")
+    await get_client().set(broken.key + "x", "no hash")
+    bad_call = scripts.commit(
+        ["one", "two", "three", broken.key + "x"], [*[0] * 8, "set", 4, 2, "field", "value"]
+    )
+    results = await asyncio.gather(title_of(shelf), bad_call, title_of(broken), return_exceptions=True)
+    assert (results[0], results[2]) == ("whole", "broken")
+    assert isinstance(results[1], ResponseError)
+
+
+async def test_a_killed_connection_is_opened_again(redis_server: RunningRedis) -> None:
+    shelf = await make_shelf("still here")
+    for _ in range(20):
+        await get_client().client_kill_filter(_type="normal", skipme=True)
+        assert await title_of(shelf) == "still here"
+
+
+async def test_a_server_that_does_not_answer_is_an_error_within_bounds(
+    monkeypatch: pytest.MonkeyPatch, mortal_redis: RunningRedis
+) -> None:
+    shelf = await make_shelf("asleep")
+    monkeypatch.setattr(connection, "SECONDS_TO_ANSWER", 0.2)
+    await get_client().execute_command("CLIENT", "PAUSE", 1000, "ALL")
+    with pytest.raises(TimeoutError):
+        await title_of(shelf)
+    await asyncio.sleep(1)
+    assert await title_of(shelf) == "asleep"
+
+
+async def test_a_server_that_is_gone_is_a_connection_error_and_can_come_back(
+    mortal_redis: RunningRedis,
+) -> None:
+    shelf = await make_shelf("back again")
+    mortal_redis.kill()
+    with pytest.raises(ConnectionError):
+        await title_of(shelf)
+    mortal_redis.restart()
+    assert await title_of(shelf) == "back again"
+
+
+async def test_all_calls_share_one_connection(redis_server: RunningRedis, tmp_path: Path) -> None:
+    async with lossy_proxy(tmp_path, redis_server.socket_path) as proxy, speaking_to(proxy.url):
+        shelf = await make_shelf("shared")
+        before = proxy.requests
+        await asyncio.gather(*[title_of(shelf) for _ in range(200)])
+        assert proxy.requests - before < 100, "calls of one moment should travel together"
+        assert await Box.objects.ids(shelf.owner_id, "none", first=0, limit=1) == []
