@@ -3,7 +3,6 @@
 import unicodedata
 from functools import cache
 
-import bcrypt
 from django.conf import settings
 from django.contrib.auth import hashers
 from django.contrib.auth.models import User as DjangoUser
@@ -38,6 +37,7 @@ class BcryptHasher(hashers.BCryptPasswordHasher):
     """Checks the hashes of the seed's server: of a password as it was typed, and of its first 72 bytes."""
 
     def encode(self, password: str, salt: bytes) -> str:
+        bcrypt = self._load_library()
         digest = bcrypt.hashpw(password.encode()[:BYTES_BCRYPT_READS], salt)
         return f"{self.algorithm}${digest.decode('ascii')}"
 

@@ -100,8 +100,8 @@ class UserSerializer(serializers.Serializer):
 
 class DeviceSerializer(serializers.Serializer):
     id = IdField(help_text="The device's id.")
-    name = serializers.CharField(help_text="Browser and system, after the user agent.")
-    ip = serializers.CharField(help_text="The address it signed in from.")
+    name = serializers.CharField(allow_blank=True, help_text="Browser and system, after the user agent.")
+    ip = serializers.CharField(allow_blank=True, help_text="The address it signed in from.")
     createdAt = MomentField(help_text="When it signed in.")
     lastSeenAt = MomentField(help_text="When it made a request, to five minutes.")
     current = serializers.BooleanField(help_text="Whether it is the device that asks.")

@@ -5,6 +5,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from accounts import recovery, services
+from accounts.calls import ACCOUNT, DEVICES, RECOVERY, SIGN_IN
 from accounts.managers import TICKET_LIFE
 from accounts.serializers import (
     DeleteAccountSerializer,
@@ -28,6 +29,7 @@ from nanobanana.throttling import SIGN_INS, client_ip
 class SignInViewSet(StrangerViewSet):
     """Calls that give tokens."""
 
+    calls = SIGN_IN
     budgets = dict.fromkeys(("register", "log_in", "refresh"), SIGN_INS)
 
     async def register(self) -> HttpResponse:
@@ -57,6 +59,7 @@ class SignInViewSet(StrangerViewSet):
 class RecoveryViewSet(StrangerViewSet):
     """The links of mails."""
 
+    calls = RECOVERY
     budgets = dict.fromkeys(("forgot_password", "reset_password", "verify_email"), SIGN_INS)
 
     async def forgot_password(self) -> HttpResponse:
@@ -75,6 +78,8 @@ class RecoveryViewSet(StrangerViewSet):
 
 class AccountViewSet(SignedInViewSet):
     """The signed-in account."""
+
+    calls = ACCOUNT
 
     async def retrieve(self) -> HttpResponse:
         return self.answer({"user": render_user(self.user)})
@@ -120,6 +125,8 @@ class AccountViewSet(SignedInViewSet):
 
 class DeviceViewSet(SignedInViewSet):
     """Where the account is signed in."""
+
+    calls = DEVICES
 
     async def list(self) -> HttpResponse:
         devices = await services.list_devices(user=self.user)

@@ -1,5 +1,6 @@
 """What chats accept, and how sessions and messages are answered."""
 
+import re
 from typing import Any
 
 import orjson
@@ -16,9 +17,10 @@ LONGEST_TITLE = 100
 ROLES = ("user", "assistant", "model", "system")
 LARGEST_PARAMS = 16 * 1024  # bytes as JSON
 DEEPEST_PARAMS = 16
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 # What fields mean, for the schema.
-TITLE = "White space around it is cut off; an empty one becomes “New Chat”."
+TITLE = "White space around it is cut off."
 ROLE = "Who speaks."
 TEXT = "What is said; a message has a text or an image."
 PARAMS = f"Any JSON object of at most {LARGEST_PARAMS} bytes, {DEEPEST_PARAMS} deep."
@@ -37,8 +39,11 @@ class ParamsField(serializers.DictField):
             raise serializers.ValidationError("This must be a JSON object.")
         if depth_exceeds(data, DEEPEST_PARAMS):
             raise serializers.ValidationError(f"This may be nested {DEEPEST_PARAMS} deep at most.")
-        if len(orjson.dumps(data)) > LARGEST_PARAMS:
+        encoded = orjson.dumps(data)
+        if len(encoded) > LARGEST_PARAMS:
             raise serializers.ValidationError(f"This may have {LARGEST_PARAMS} bytes at most.")
+        if NUL.search(encoded):
+            raise serializers.ValidationError("Null characters are not allowed.")
         return data
 
 

@@ -4,6 +4,7 @@ from django.http import HttpResponse
 
 from accounts.viewsets import SignedInViewSet
 from chats import services
+from chats.calls import MESSAGES, MESSAGES_A_PAGE, SESSION_MESSAGES, SESSIONS, SESSIONS_A_PAGE
 from chats.serializers import (
     AttachImageSerializer,
     CreateMessageSerializer,
@@ -20,11 +21,10 @@ from nanobanana.pagination import listing, message_window_of, window_of
 from nanobanana.redisdb.managers import from_related
 from nanobanana.serializers import timestamp
 
-SESSIONS_A_PAGE = 20
-MESSAGES_A_PAGE = 50
-
 
 class SessionViewSet(SignedInViewSet):
+    calls = SESSIONS
+
     async def list(self) -> HttpResponse:
         window = window_of(self.request.GET, limit=SESSIONS_A_PAGE, descending=True)
         page = listing(
@@ -66,6 +66,8 @@ class SessionViewSet(SignedInViewSet):
 
 
 class SessionMessageViewSet(SignedInViewSet):
+    calls = SESSION_MESSAGES
+
     async def list(self, session_id: str) -> HttpResponse:
         window, turned = message_window_of(self.request.GET, limit=MESSAGES_A_PAGE)
         found = await services.list_messages(user=self.user, session_id=session_id, window=window)
@@ -86,6 +88,8 @@ class SessionMessageViewSet(SignedInViewSet):
 
 
 class MessageViewSet(SignedInViewSet):
+    calls = MESSAGES
+
     async def retrieve(self, message_id: str) -> HttpResponse:
         found = await services.get_message(user=self.user, message_id=message_id)
         return self.answer({"message": render_message(found.message, found.images)})

@@ -2,20 +2,17 @@
 
 from rest_framework import serializers
 
-from media_store.imaging import KINDS
-from media_store.serializers import TYPE_HELP, FailureSerializer, ImageSerializer, UploadSerializer
-from media_store.services import ORIGINAL, THUMB, THUMB_MIME
+from media_store.serializers import MIMES, TYPE_HELP, FailureSerializer, ImageSerializer, UploadSerializer
+from media_store.services import ORIGINAL, THUMB
 from media_store.streaming import RangeNotSatisfiable
-from nanobanana.calls import Answer, Call, Fields, page_query, sentence
-from nanobanana.errors import Forbidden, ImageInUse, UnreadablePicture
+from nanobanana.calls import FILE_HEADERS, UNCHANGED, Answer, Call, Fields, page_query, sentence
+from nanobanana.errors import Forbidden, ImageInUse, NotFound, ServiceUnavailable, UnreadablePicture
 from nanobanana.pagination import PaginationSerializer
 from nanobanana.serializers import IdField
 
 IMAGES_A_PAGE = 100
 FILES_AT_ONCE = 10
 PICTURE = "JPEG, PNG, WebP, GIF or AVIF, by content."
-FILE_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
-MIMES = tuple(sorted({kind.mime for kind in KINDS.values()} | {THUMB_MIME}))
 
 
 class BatchResultSerializer(serializers.Serializer):
@@ -53,7 +50,7 @@ IMAGES = {
         body=UploadSerializer,
         form={"image": _file()},
         takes_key=True,
-        errors=(UnreadablePicture,),
+        errors=(NotFound, UnreadablePicture),
     ),
     "upload_batch": Call(
         "Upload several images",
@@ -66,6 +63,8 @@ IMAGES = {
                 child=_file(), min_length=1, max_length=FILES_AT_ONCE, help_text=PICTURE
             )
         },
+        takes_key=True,
+        errors=(NotFound,),
     ),
     "retrieve": Call("Read an image", _image()),
     "destroy": Call("Delete an image", sentence(), errors=(ImageInUse,)),
@@ -96,7 +95,7 @@ MEDIA = {
             "e": serializers.CharField(help_text="When the address expires, in Unix seconds."),
             "s": serializers.CharField(help_text="The signature."),
         },
-        errors=(Forbidden, RangeNotSatisfiable),
+        errors=(Forbidden, RangeNotSatisfiable, ServiceUnavailable),
         other_answers={
             200: Answer(media_types=MIMES, headers=FILE_HEADERS, description="The whole file."),
             206: Answer(
@@ -104,7 +103,7 @@ MEDIA = {
                 headers=(*FILE_HEADERS, "Content-Range"),
                 description="The part that `Range` asks for.",
             ),
-            304: Answer(media_types=(), headers=("ETag",), description="The caller's copy is still good."),
+            304: UNCHANGED,
         },
     ),
 }

@@ -5,11 +5,13 @@ from typing import Any
 
 from rest_framework import serializers
 
+from media_store.imaging import KINDS
 from media_store.links import media_url
 from media_store.models import UPLOADED, Image
 from nanobanana.serializers import IdField, MomentField, TextField, timestamp
 
 TYPE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+MIMES = tuple(kind.mime for kind in KINDS)
 TYPE_HELP = "A short lower-case word such as `uploaded` or `generated`."
 
 
@@ -36,7 +38,7 @@ class ImageSerializer(serializers.Serializer):
     type = serializers.RegexField(f"^{TYPE.pattern}$", help_text=TYPE_HELP)
     path = serializers.URLField(help_text="A signed address of the picture, which expires.")
     thumbPath = serializers.URLField(help_text="A signed address of its thumbnail, which expires.")
-    mime = serializers.ChoiceField(choices=sorted(MIMES), help_text="What the picture is.")
+    mime = serializers.ChoiceField(choices=MIMES, help_text="What the picture is.")
     width = serializers.IntegerField(min_value=1, help_text="In pixels.")
     height = serializers.IntegerField(min_value=1, help_text="In pixels.")
     size = serializers.IntegerField(min_value=1, help_text="In bytes.")

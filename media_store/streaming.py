@@ -8,7 +8,6 @@ from django.http import (
     HttpRequest,
     HttpResponse,
     HttpResponseNotModified,
-    JsonResponse,
     StreamingHttpResponse,
 )
 from django.http.response import HttpResponseBase
@@ -48,7 +47,7 @@ async def file_response(
     max_age: int,
     filename: str,
 ) -> HttpResponseBase:
-    """Answer a GET or HEAD for the object `key` of `size` bytes. Raises ObjectNotFound.
+    """Answer a GET or HEAD for the object `key` of `size` bytes. Raises ObjectNotFound and RangeNotSatisfiable.
 
     `etag` is strong and has its quotes; `max_age` is in seconds; `filename` is a name of ours.
     """
@@ -65,10 +64,7 @@ async def file_response(
     if request.method == "HEAD":
         await storage.stat(key)
         return HttpResponse(headers={**headers, "Content-Length": str(size)})
-    try:
-        part = requested_part(request, size=size, etag=etag)
-    except RangeNotSatisfiable as error:
-        return _range_not_satisfiable(error, size)
+    part = requested_part(request, size=size, etag=etag)
     return await _content_response(storage, key, size, part, headers)
 
 
@@ -98,17 +94,9 @@ def parse_range(header: str, size: int) -> ByteRange | None:
         return None
     start = int(first) if first else max(0, size - int(last))
     if start >= size:
-        raise RangeNotSatisfiable
+        raise RangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"})
     end = min(int(last) + 1, size) if first and last else size
     return ByteRange(start, end - start)
-
-
-def _range_not_satisfiable(error: RangeNotSatisfiable, size: int) -> HttpResponse:
-    return JsonResponse(
-        {"error": error.code, "message": error.message},
-        status=error.status,
-        headers={**SAFETY_HEADERS, "Content-Range": f"bytes */{size}"},
-    )
 
 
 async def _content_response(

@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from accounts.models import User
 from accounts.viewsets import SignedInViewSet
 from media_store import links, services
+from media_store.calls import FILES_AT_ONCE, IMAGES, IMAGES_A_PAGE, MEDIA
 from media_store.serializers import UploadSerializer, render_image, validate_type
 from media_store.services import ORIGINAL, THUMB, THUMB_MIME, Upload, storage_key
 from media_store.storage import get_storage
@@ -23,12 +24,11 @@ from nanobanana.serializers import validate
 from nanobanana.throttling import UPLOADS
 from nanobanana.viewsets import ViewSet
 
-IMAGES_A_PAGE = 100
-FILES_AT_ONCE = 10
 _parsers = BoundedPool("multipart", threads=2, waiting=200)
 
 
 class ImageViewSet(SignedInViewSet):
+    calls = IMAGES
     budgets = {"upload": UPLOADS, "upload_batch": UPLOADS}
 
     async def upload(self) -> HttpResponse:
@@ -98,6 +98,8 @@ class ImageViewSet(SignedInViewSet):
 
 class MediaViewSet(ViewSet):
     """The bytes behind `path` and `thumbPath`: whoever has the signed address may look."""
+
+    calls = MEDIA
 
     async def retrieve(self, user_id: str, image_id: str, variant: str) -> HttpResponseBase:
         query = self.request.GET

@@ -11,7 +11,6 @@ from rest_framework import serializers
 
 from nanobanana.errors import APIError
 
-JSON = "application/json"
 Fields = Mapping[str, serializers.Field]
 
 
@@ -20,9 +19,13 @@ class Answer:
     """An answer that is no error: the fields of an object, or the bytes of one of some media types."""
 
     fields: Fields = field(default_factory=dict)
-    media_types: tuple[str, ...] = (JSON,)
+    media_types: tuple[str, ...] = ()  # of bytes
     headers: tuple[str, ...] = ()  # of its own, as nanobanana/schema.py describes them
     description: str = "Done."
+
+
+FILE_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
+UNCHANGED = Answer(headers=FILE_HEADERS, description="The copy that `If-None-Match` names is still good.")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.http import QueryDict
+from rest_framework import serializers
 
 from nanobanana.errors import ValidationFailed
 from nanobanana.redisdb.fields import milliseconds
@@ -16,6 +17,14 @@ from nanobanana.redisdb.models import Model
 M = TypeVar("M", bound=Model)
 MOST = 100
 LARGEST_OFFSET = 1_000_000_000
+
+
+class PaginationSerializer(serializers.Serializer):
+    limit = serializers.IntegerField(min_value=1, max_value=MOST, help_text="How many objects a page has at most.")
+    offset = serializers.IntegerField(min_value=0, help_text="How many objects come before this page.")
+    total = serializers.IntegerField(min_value=0, help_text="How many objects the whole list has.")
+    hasMore = serializers.BooleanField(help_text="Whether there is a next page.")
+    nextCursor = serializers.CharField(allow_null=True, help_text="The `cursor` of the next page.")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,19 @@ def _shared_instance(serializer_class: Hashable) -> serializers.Serializer:
     return cast(type[serializers.Serializer], serializer_class)()
 
 
+class ErrorSerializer(serializers.Serializer):
+    """What every error is answered with."""
+
+    error = serializers.CharField(help_text="A code of docs/errors.md.")
+    message = serializers.CharField(help_text="A sentence for people.")
+    details = serializers.DictField(
+        child=serializers.ListField(child=serializers.CharField()),
+        required=False,
+        help_text="What is wrong with which field, as sentences.",
+    )
+    requestId = serializers.CharField(help_text="The same as in `X-Request-Id` and in the log.")
+
+
 @lru_cache(TIMESTAMPS_REMEMBERED)
 def timestamp(moment: datetime | None) -> str | None:
     """ISO 8601, UTC, with milliseconds and `Z`."""

@@ -125,6 +125,15 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = (
     2 * 1024 * 1024
 )  # of the fields of a form; nanobanana.asgi bounds the body itself
 FILE_UPLOAD_MAX_MEMORY_SIZE = 512 * 1024  # larger files go to a temporary one
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.1",
+    "TITLE": "nanobanana",
+    "VERSION": "1.0.0",
+    "DESCRIPTION": "The backend of an AI image editor. docs/websocket.md has what goes over the socket.",
+    "ENFORCE_NON_BLANK_FIELDS": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": [],
+}
 REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None}
 SIMPLE_JWT = {
     "ALGORITHM": "HS256",

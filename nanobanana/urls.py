@@ -3,6 +3,7 @@
 from django.urls import include, path, re_path
 
 from media_store.views import MediaViewSet
+from nanobanana.documentation import DocumentationViewSet, SchemaViewSet
 from nanobanana.views import HealthViewSet, UnknownViewSet
 
 EVERY_METHOD = ("get", "post", "put", "patch", "delete", "options")
@@ -11,6 +12,9 @@ urlpatterns = [
     path("api/auth/", include("accounts.urls")),
     path("api/", include("chats.urls")),
     path("api/", include("media_store.urls")),
+    path("api/schema", SchemaViewSet.as_view({"get": "retrieve"})),
+    path("api/docs", DocumentationViewSet.as_view({"get": "page"})),
+    path("api/docs/<str:name>", DocumentationViewSet.as_view({"get": "file"})),
     path("media/<str:user_id>/<str:image_id>/<str:variant>", MediaViewSet.as_view({"get": "retrieve"})),
     path("health", HealthViewSet.as_view({"get": "retrieve"})),
     re_path("", UnknownViewSet.as_view(dict.fromkeys(EVERY_METHOD, "retrieve"))),

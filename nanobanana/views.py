@@ -5,18 +5,46 @@ import logging
 from collections.abc import Awaitable
 
 from django.http import HttpResponse
+from rest_framework import serializers
 
 from media_store.storage import get_storage
+from nanobanana.calls import Answer, Call, Fields
 from nanobanana.errors import NotFound
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER, get_client
 from nanobanana.redisdb.fields import now
-from nanobanana.serializers import timestamp
+from nanobanana.serializers import MomentField, timestamp
 from nanobanana.viewsets import ViewSet
 
 logger = logging.getLogger("nanobanana.health")
 
 
+STATES = ("ok", "unavailable")
+
+
+class ServicesSerializer(serializers.Serializer):
+    redis = serializers.ChoiceField(choices=STATES, help_text="The database.")
+    storage = serializers.ChoiceField(choices=STATES, help_text="Where the bytes of pictures are.")
+
+
+def _health() -> Fields:
+    return {
+        "status": serializers.ChoiceField(choices=STATES, help_text="Whether all services are there."),
+        "timestamp": MomentField(help_text="The server's time."),
+        "services": ServicesSerializer(help_text="How each service is."),
+    }
+
+
 class HealthViewSet(ViewSet):
+    calls = {
+        "retrieve": Call(
+            "Check the health",
+            _health(),
+            other_answers={
+                503: Answer(_health(), headers=("Retry-After",), description="A service is not there.")
+            },
+        )
+    }
+
     async def retrieve(self) -> HttpResponse:
         """Whether the services a request needs are there; 503 when one is not."""
         services = {"redis": await state_of(ping()), "storage": await state_of(get_storage().check())}

@@ -11,6 +11,7 @@ import pytest
 from accounts.tokens import read_access_token
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import global_key, owner_key
+from tests.support.contract import checked_client
 from tests.support.people import PASSWORD, Device, Person
 from tests.support.web_server import WebServer
 
@@ -31,7 +32,7 @@ async def _no_failures_of_earlier_tests(server: WebServer) -> None:
 async def anybody(server: WebServer) -> AsyncIterator[httpx.AsyncClient]:
     """Calls without a token."""
     # There is no TLS here, and to load the certificates for it takes 25 ms.
-    async with httpx.AsyncClient(base_url=server.url, timeout=20, verify=False) as client:
+    async with checked_client(server.url) as client:
         yield client
 
 

@@ -146,3 +146,11 @@ def test_a_refused_production_does_not_start() -> None:
     for number in ("E001", "E002", "E003", "W004"):
         assert f"(nanobanana.{number})" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_it_is_said_that_no_mails_are_sent(settings: Settings) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+    message = only(checks.check_mail())
+    assert (type(message), message.id) == (Warning, "nanobanana.W005")
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    assert checks.check_mail() == []

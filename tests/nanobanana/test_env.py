@@ -166,3 +166,17 @@ def test_a_directory_is_absolute(set_to: SetTo, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("HOME", "/home/alice")
     set_to("~/data")
     assert env.directory("SOME_NAME", Path("var")) == Path("/home/alice/data")
+
+
+def test_networks_are_addresses_too(set_to: SetTo) -> None:
+    set_to("127.0.0.1, 10.0.0.0/8,fd00::/8")
+    assert [str(each) for each in env.networks("SOME_NAME")] == ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]
+    set_to("")
+    assert env.networks("SOME_NAME") == []
+
+
+@pytest.mark.parametrize("value", ["proxy.example", "10.0.0.1/8", "127.1", "10.0.0.0/33", "*"])
+def test_what_is_no_network_is_refused(set_to: SetTo, value: str) -> None:
+    set_to(value)
+    with pytest.raises(ImproperlyConfigured, match=r"^SOME_NAME must list addresses and networks: "):
+        env.networks("SOME_NAME")

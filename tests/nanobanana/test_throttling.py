@@ -31,7 +31,7 @@ LIMITED = {
     "RATE_LIMIT_WINDOW_MS": str(HOUR),
     "TRUSTED_PROXIES": "127.0.0.1",
 }
-NOT_COUNTED = {"HealthViewSet", "MediaViewSet", "UnknownViewSet"}
+NOT_COUNTED = {"DocumentationViewSet", "HealthViewSet", "MediaViewSet", "SchemaViewSet", "UnknownViewSet"}
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +192,21 @@ async def test_reads_go_on_while_redis_is_full(alice: Person, settings: Any) -> 
     async with full_memory():
         assert (await alice.get("/api/auth/me")).status_code == 200
         assert (await alice.post("/api/sessions", {"title": "Cats"})).status_code == 507
+
+
+async def test_without_redis_nobody_is_let_in(
+    server: WebServer, alice: Person, redis_server: RunningRedis, settings: Any
+) -> None:
+    set_limits(settings)
+    await asyncio.to_thread(redis_server.kill)
+    try:
+        async with httpx.AsyncClient(base_url=server.url) as stranger:
+            answers = [await alice.get("/api/auth/me"), await stranger.post("/api/auth/login", json={})]
+    finally:
+        await asyncio.to_thread(redis_server.restart)
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert all(answer.headers["Retry-After"] for answer in answers)
+    assert (await alice.get("/api/auth/me")).status_code == 200
 
 
 async def test_health_and_unknown_addresses_are_not_counted(server: WebServer, settings: Any) -> None:
