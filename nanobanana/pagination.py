@@ -87,10 +87,6 @@ def _position(cursor: str) -> tuple[str, str]:
 
 
 def _position_of_id(name: str, identifier: str) -> tuple[str, str]:
-    refusal = ValidationFailed(details={name: ["This must be the id of a message."]})
     if not is_id(identifier):
-        raise refusal
-    try:
-        return str(milliseconds(time_of(identifier))), identifier
-    except ValueError as error:  # its time lies behind the year 9999
-        raise refusal from error
+        raise ValidationFailed(details={name: ["This must be the id of a message."]})
+    return str(milliseconds(time_of(identifier))), identifier
