@@ -1,14 +1,13 @@
 """Where accounts are stored and found."""
 
-import asyncio
 import logging
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
 from nanobanana.redisdb import scripts
-from nanobanana.redisdb.client import SECONDS_TO_ANSWER, get_client
+from nanobanana.redisdb.client import ask
 from nanobanana.redisdb.ids import is_id
 from nanobanana.redisdb.keys import doorbell_channel, events_key, global_key, log_key, owner_key
 from nanobanana.redisdb.managers import Manager
@@ -134,9 +133,3 @@ class DeviceManager(Manager["Device"]):
 
     def _ticket_key(self, user_id: str, ticket: str) -> str:
         return owner_key(user_id, "ticket", ticket.partition(".")[2])
-
-
-async def ask(*command: str | int) -> Any:
-    """Send one command and wait no longer than a request can; only for what may be sent twice."""
-    async with asyncio.timeout(SECONDS_TO_ANSWER):
-        return await get_client().execute_command(*command)

@@ -8,15 +8,20 @@ from accounts.models import User
 from accounts.services import normalized_email
 from nanobanana.serializers import TextField, timestamp
 
+LONGEST_ADDRESS = 254
+
 
 class EmailField(serializers.EmailField):
     """An address in the form it is stored in: what is checked is what is kept."""
 
     def __init__(self) -> None:
-        super().__init__(max_length=254)
+        super().__init__(max_length=LONGEST_ADDRESS)
 
     def to_internal_value(self, data: Any) -> str:
-        return normalized_email(super().to_internal_value(data))
+        address = super().to_internal_value(data)
+        if len(address) > LONGEST_ADDRESS:  # normalizing takes quadratic time: minutes for a megabyte
+            self.fail("max_length", max_length=LONGEST_ADDRESS)
+        return normalized_email(address)
 
 
 class RegisterSerializer(serializers.Serializer):

@@ -197,7 +197,7 @@ async def test_no_commit_is_doubled_when_many_at_once_lose_their_replies(
 ) -> None:
     shelf = await make_shelf(owner)
     async with (
-        lossy_proxy(tmp_path, redis_server.socket_path, lose_every=13) as proxy,
+        lossy_proxy(tmp_path, redis_server.socket_path, lose_every=7) as proxy,
         speaking_to(proxy.url),
     ):
         counted = [
@@ -205,7 +205,7 @@ async def test_no_commit_is_doubled_when_many_at_once_lose_their_replies(
             for _ in range(COMMITS // 20)
             for answer in await asyncio.gather(*[count_one(shelf) for _ in range(20)])
         ]
-    assert proxy.lost > 2
+    assert proxy.lost > 0
     assert sorted(offset for offset, _ in counted) == list(range(1, COMMITS + 1))
     assert (await Shelf.objects.aget(owner, shelf.id)).box_count == COMMITS
 
