@@ -50,7 +50,7 @@ def message_window_of(query: QueryDict, *, limit: int) -> tuple[Window, bool]:
         raise ValidationFailed(details={"before": ["Give before or after, not both."]})
     descending = bool(before) or (order == "desc" and not after)
     window = window_of(query, limit=limit, descending=descending)
-    if before or after:
+    if (before or after) and window.behind is None:
         behind = _position_of_id("before" if before else "after", before or after)
         window = Window(window.limit, descending=descending, behind=behind)
     return window, descending != (order == "desc")
