@@ -10,7 +10,7 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from nanobanana.redisdb import scripts
-from nanobanana.redisdb.client import SECONDS_TO_ANSWER, get_client
+from nanobanana.redisdb.client import SECONDS_TO_ANSWER, ask, get_client
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import is_id, new_id
 from nanobanana.redisdb.keys import doorbell_channel, events_key, global_key, log_key, owner_key
@@ -212,9 +212,3 @@ class DeviceManager(Manager["Device"]):
 
     def _ticket_key(self, user_id: str, ticket: str) -> str:
         return owner_key(user_id, "ticket", ticket.partition(".")[2])
-
-
-async def ask(*command: str | int) -> Any:
-    """Send one command and wait no longer than a request can; only for what may be sent twice."""
-    async with asyncio.timeout(SECONDS_TO_ANSWER):
-        return await get_client().execute_command(*command)

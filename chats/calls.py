@@ -67,9 +67,7 @@ SESSION_MESSAGES = {
             "after": IdField(required=False, help_text="Read on from this message; not with `before`."),
         },
     ),
-    "create": Call(
-        "Write a message", _changed(), status=201, body=CreateMessageSerializer, takes_key=True
-    ),
+    "create": Call("Write a message", _changed(), status=201, body=CreateMessageSerializer, takes_key=True),
 }
 
 MESSAGES = {
@@ -79,8 +77,6 @@ MESSAGES = {
     "list_images": Call(
         "List the images of a message", {"images": ImageSerializer(many=True, help_text="In order.")}
     ),
-    "attach_image": Call(
-        "Add an image to a message", _changed(), body=AttachImageSerializer, takes_key=True
-    ),
+    "attach_image": Call("Add an image to a message", _changed(), body=AttachImageSerializer, takes_key=True),
     "detach_image": Call("Take an image out of a message", _changed()),
 }

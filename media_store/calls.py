@@ -89,7 +89,9 @@ MEDIA = {
         "Read the bytes of an image",
         details="Whoever has the signed address may read, without a token, until it expires.",
         path={
-            "variant": serializers.ChoiceField(choices=(ORIGINAL, THUMB), help_text="The picture or its thumbnail.")
+            "variant": serializers.ChoiceField(
+                choices=(ORIGINAL, THUMB), help_text="The picture or its thumbnail."
+            )
         },
         query={
             "e": serializers.CharField(help_text="When the address expires, in Unix seconds."),

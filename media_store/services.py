@@ -124,7 +124,7 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
         page = await Image.objects.aget_many(user_id, image_ids)
         async with unit_of_work(user_id) as work:
             for image in page.objects:
-                Image.objects.delete(work, image)
+                Image.objects.discard(work, image)
             Image.objects.remove_ids(work, "images", image_ids)
 
 

@@ -61,6 +61,7 @@ def page_query(limit: int) -> Fields:
             min_value=0, max_value=1_000_000_000, default=0, help_text="How many objects to pass over."
         ),
         "cursor": serializers.CharField(
-            required=False, help_text="The `nextCursor` of an answer: go on from there. It goes before `offset`."
+            required=False,
+            help_text="The `nextCursor` of an answer: go on from there. It goes before `offset`.",
         ),
     }

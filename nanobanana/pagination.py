@@ -20,7 +20,9 @@ LARGEST_OFFSET = 1_000_000_000
 
 
 class PaginationSerializer(serializers.Serializer):
-    limit = serializers.IntegerField(min_value=1, max_value=MOST, help_text="How many objects a page has at most.")
+    limit = serializers.IntegerField(
+        min_value=1, max_value=MOST, help_text="How many objects a page has at most."
+    )
     offset = serializers.IntegerField(min_value=0, help_text="How many objects come before this page.")
     total = serializers.IntegerField(min_value=0, help_text="How many objects the whole list has.")
     hasMore = serializers.BooleanField(help_text="Whether there is a next page.")
@@ -59,7 +61,7 @@ def message_window_of(query: QueryDict, *, limit: int) -> tuple[Window, bool]:
         raise ValidationFailed(details={"before": ["Give before or after, not both."]})
     descending = bool(before) or (order == "desc" and not after)
     window = window_of(query, limit=limit, descending=descending)
-    if before or after:
+    if (before or after) and window.behind is None:
         behind = _position_of_id("before" if before else "after", before or after)
         window = Window(window.limit, descending=descending, behind=behind)
     return window, descending != (order == "desc")
@@ -96,10 +98,6 @@ def _position(cursor: str) -> tuple[str, str]:
 
 
 def _position_of_id(name: str, identifier: str) -> tuple[str, str]:
-    refusal = ValidationFailed(details={name: ["This must be the id of a message."]})
     if not is_id(identifier):
-        raise refusal
-    try:
-        return str(milliseconds(time_of(identifier))), identifier
-    except ValueError as error:  # its time lies behind the year 9999
-        raise refusal from error
+        raise ValidationFailed(details={name: ["This must be the id of a message."]})
+    return str(milliseconds(time_of(identifier))), identifier

@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from rest_framework import serializers
 
 from media_store.storage import get_storage
 from nanobanana.calls import Answer, Call, Fields
 from nanobanana.errors import NotFound
+from nanobanana.exception_handler import to_response
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER, get_client
 from nanobanana.redisdb.fields import now
 from nanobanana.serializers import MomentField, timestamp
@@ -63,6 +64,11 @@ class HealthViewSet(ViewSet):
 class UnknownViewSet(ViewSet):
     async def retrieve(self, **_: str) -> HttpResponse:
         raise NotFound("There is nothing at this address.")
+
+
+def unknown(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """The answer where no pattern can match: `GET *`."""
+    return to_response(NotFound("There is nothing at this address."))
 
 
 async def ping() -> None:

@@ -108,9 +108,7 @@ def secrets_of(content: Any) -> Iterator[str]:
         yield content
 
 
-async def ask(
-    operation: Operation, stage: Stage, ids: dict[str, str], token: str | None
-) -> httpx.Response:
+async def ask(operation: Operation, stage: Stage, ids: dict[str, str], token: str | None) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with checked_client(stage.alice.laptop.server.url) as client:
         return await client.request(**operation.request(ids), headers=headers)

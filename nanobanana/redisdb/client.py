@@ -68,6 +68,12 @@ def connect(url: str) -> Redis:
     return Redis.from_pool(pool)
 
 
+async def ask(*command: str | int) -> Any:
+    """Send one command and wait no longer than a request can; only for what may be sent twice."""
+    async with asyncio.timeout(SECONDS_TO_ANSWER):
+        return await get_client().execute_command(*command)
+
+
 async def close_client() -> None:
     """Close the client of the running event loop."""
     client = _clients.pop(asyncio.get_running_loop(), None)

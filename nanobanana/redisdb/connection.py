@@ -90,6 +90,14 @@ class Line:
         The reply is to begin with `ticket`, which the command carries; the rest of it is returned.
         """
         command = pack_command(arguments)  # type: ignore[arg-type]  # hiredis means tuple[…, ...]
+        try:
+            async with asyncio.timeout(SECONDS_TO_ANSWER):
+                return await self._try_thrice(command, ticket)
+        except TimeoutError:
+            self.close()
+            raise
+
+    async def _try_thrice(self, command: bytes, ticket: str) -> Any:
         for pause in PAUSES:
             try:
                 return await self._attempt(command, ticket)
@@ -98,15 +106,8 @@ class Line:
         return await self._attempt(command, ticket)
 
     async def _attempt(self, command: bytes, ticket: str) -> Any:
-        connection = None
-        try:
-            async with asyncio.timeout(SECONDS_TO_ANSWER):
-                connection = await self._open()
-                returned, reply = await connection.call(command)
-        except TimeoutError:
-            if connection is not None:
-                connection.abort()
-            raise
+        connection = await self._open()
+        returned, reply = await connection.call(command)
         if returned != ticket:  # a reply went missing on the way, and this one is another call's
             connection.abort()
             raise ConnectionError("Redis answered another call.")

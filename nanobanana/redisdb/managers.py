@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from nanobanana.redisdb import scripts
-from nanobanana.redisdb.client import get_client
+from nanobanana.redisdb.client import ask, get_client
 from nanobanana.redisdb.exceptions import DoesNotExist, FieldError
 from nanobanana.redisdb.fields import CounterField, ReferenceField, ReferenceListField
 from nanobanana.redisdb.ids import is_id
@@ -134,17 +134,17 @@ class Manager(Generic[M]):
 
     async def acount(self, owner_id: str, index: str) -> int:
         """How many objects an index lists."""
-        return await get_client().zcard(owner_key(owner_id, index))
+        return await ask("ZCARD", owner_key(owner_id, index))
 
     async def ids(self, owner_id: str, index: str, *, first: int, limit: int) -> list[str]:
         """The ids of a part of an index, lowest score first."""
         key = owner_key(owner_id, index)
-        return await get_client().zrange(key, first, first + limit - 1)
+        return await ask("ZRANGE", key, first, first + limit - 1)
 
     async def ids_up_to(self, owner_id: str, index: str, *, score: int, limit: int) -> list[str]:
         """The ids whose score is at most `score`, lowest first."""
         key = owner_key(owner_id, index)
-        return await get_client().zrangebyscore(key, "-inf", score, start=0, num=limit)
+        return await ask("ZRANGEBYSCORE", key, "-inf", score, "LIMIT", 0, limit)
 
     async def aiterate(self) -> AsyncIterator[M]:
         """Every object of every owner, in no order, for commands: SCAN, never a blocking KEYS.
@@ -230,12 +230,17 @@ class Manager(Generic[M]):
         work.refresh(instance)
 
     def delete(self, work: UnitOfWork, instance: M) -> None:
-        """Remove the object, which must have been read, and its index entries."""
+        """Remove the object, which must have been read and not moved since, and its index entries."""
         work.expect_exists(instance)
-        work.write("delete", instance.key)
         for index in self.model.indexes:
             for name in index.scope:
                 work.expect_equal(instance, name)
+        self.discard(work, instance)
+
+    def discard(self, work: UnitOfWork, instance: M) -> None:
+        """Remove what is left of an object that was read, for removals repeated until they are done."""
+        work.write("delete", instance.key)
+        for index in self.model.indexes:
             work.write("unindex", index.key_of(instance), instance.id)
         for counter in self._zero_counters:
             work.write("unindex", owner_key(instance.owner_id, str(counter.zero_index)), instance.id)

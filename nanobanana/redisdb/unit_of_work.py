@@ -20,6 +20,8 @@ CLIENT_OPERATION_KEPT = 86_400_000
 FIXED_KEYS = 3  # operation, log and events come before the keys of the steps
 EVENTS_KEY = 3
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -96,7 +98,7 @@ class UnitOfWork:
     def emit(self, event: Event, *subjects: Model) -> None:
         """Tell the owner's devices; the event carries the subjects as they stand after the change."""
         positions = [self._index_of(subject.key) for subject in subjects]
-        ids = json.dumps(event.ids, separators=(",", ":"))
+        ids = _to_json(event.ids)
         body: list[Argument] = [event.type, event.audience, ids, len(positions), *positions]
         self._events.append(["event", EVENTS_KEY, len(body), *body])
 

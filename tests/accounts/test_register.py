@@ -318,3 +318,14 @@ async def test_what_stands_in_the_way_of_storing_frees_the_address(
     answer = await register(anybody, registration(email))
     assert answer.status_code == 409
     assert await get_client().exists(global_key("email", email)) == 0
+
+
+async def test_a_megabyte_of_accents_is_refused_at_once(anybody: httpx.AsyncClient) -> None:
+    """Normalizing it would take minutes, and the server is there for others meanwhile."""
+    body = {
+        "email": "a" + "\u0301\u0316" * 200_000 + "@example.com",
+        "username": "alice",
+        "password": "password123",
+    }
+    answer = await anybody.post("/api/auth/register", json=body, timeout=5)
+    assert (answer.status_code, list(answer.json()["details"])) == (400, ["email"])

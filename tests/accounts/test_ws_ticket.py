@@ -1,10 +1,12 @@
 """POST /api/auth/ws-ticket"""
 
+from datetime import timedelta
+
 import httpx
 import pytest
 
 from accounts import services
-from accounts.tokens import read_access_token
+from accounts.tokens import AccessToken, read_access_token
 from nanobanana.errors import TokenInvalid
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.ids import new_id
@@ -22,10 +24,14 @@ async def ticket_of(person: Person) -> str:
 
 
 async def test_a_ticket_stands_for_its_device_until_its_token_expires(alice: Person) -> None:
+    device_id = read_access_token(alice.phone.token).device_id
+    token = AccessToken()
+    token.set_exp(lifetime=timedelta(minutes=5))
+    token["userId"], token["deviceId"] = alice.id, device_id
+    alice.phone.token = str(token)
     visitor = await services.redeem_ticket(await ticket_of(alice))
-    claims = read_access_token(alice.phone.token)
-    assert (visitor.user.id, visitor.device_id) == (alice.id, claims.device_id)
-    assert visitor.expires_at == claims.expires_at
+    assert (visitor.user.id, visitor.device_id) == (alice.id, device_id)
+    assert visitor.expires_at == token["exp"]
 
 
 async def test_a_ticket_opens_a_socket_once(alice: Person) -> None:

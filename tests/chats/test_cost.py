@@ -1,9 +1,6 @@
 """A list costs by its page, whatever there is in all."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,10 +8,7 @@ from chats.models import Message, Session
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.ids import new_id, time_of
 from nanobanana.redisdb.unit_of_work import unit_of_work
-from tests.redisdb.support import speaking_to
-from tests.support.lossy_proxy import LossyProxy, lossy_proxy
 from tests.support.people import Person
-from tests.support.redis_server import RunningRedis
 
 AT_ONCE = 250
 NOISE = 1024  # bytes by which the statistics' own answers differ
@@ -94,47 +88,3 @@ async def test_a_page_in_the_middle_costs_as_much_as_the_first(
         assert calls["hgetall"] == first[0]["hgetall"]
         assert calls["evalsha"] == first[0]["evalsha"]
         assert abs(size - first[1]) < NOISE
-
-
-@pytest.fixture
-async def wire(alice: Person, redis_server: RunningRedis, tmp_path: Path) -> AsyncIterator[LossyProxy]:
-    """What passes between the server and Redis, once they are connected."""
-    async with lossy_proxy(tmp_path, redis_server.socket_path) as proxy, speaking_to(proxy.url):
-        await alice.make_session()
-        yield proxy
-
-
-async def test_a_plain_read_takes_one_round_trip_besides_that_of_the_token(
-    alice: Person, session: dict[str, Any], wire: LossyProxy
-) -> None:
-    image = await alice.make_image(session["id"])
-    message = await alice.make_message(session["id"], imageIds=[image["id"]])
-    for path in (
-        "/api/sessions",
-        f"/api/sessions/{session['id']}",
-        f"/api/sessions/{session['id']}/messages",
-        f"/api/messages/{message['id']}",
-        f"/api/messages/{message['id']}/images",
-        f"/api/images/{image['id']}",
-        f"/api/images/session/{session['id']}",
-        "/api/images/user/all",
-    ):
-        before = wire.requests
-        assert (await alice.get(path)).status_code == 200
-        assert wire.requests - before == 2, path
-
-
-async def test_a_plain_write_takes_one_round_trip_besides_that_of_the_token(
-    alice: Person, session: dict[str, Any], wire: LossyProxy
-) -> None:
-    image = await alice.make_image(session["id"])
-    message = {"role": "user", "text": "Hello", "imageIds": [image["id"]]}
-    for method, path, body in (
-        ("POST", "/api/sessions", {"title": "Cats"}),
-        ("POST", f"/api/sessions/{session['id']}/messages", message),
-        ("PUT", f"/api/sessions/{session['id']}", {"title": "Cats"}),
-        ("DELETE", f"/api/sessions/{session['id']}", None),
-    ):
-        before = wire.requests
-        assert (await alice.laptop.request(method, path, json=body)).is_success
-        assert wire.requests - before == 2, (method, path)

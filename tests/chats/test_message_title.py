@@ -59,7 +59,7 @@ async def test_it_never_replaces_a_title_a_person_chose(alice: Person, session: 
 
 
 async def test_of_two_first_messages_at_once_one_gives_it(alice: Person) -> None:
-    for _ in range(20):
+    for _ in range(10):
         session = await alice.make_session()
         await asyncio.gather(
             *(
@@ -74,7 +74,7 @@ async def test_of_two_first_messages_at_once_one_gives_it(alice: Person) -> None
 
 
 async def test_a_rename_at_the_same_time_wins(alice: Person) -> None:
-    for _ in range(20):
+    for _ in range(10):
         session = await alice.make_session()
         await asyncio.gather(
             alice.make_message(session["id"], "automatic"),

@@ -18,6 +18,7 @@ from chats import services
 from media_store.models import Image
 from media_store.services import Upload, delete_image, upload_image
 from nanobanana.errors import ImageInUse, NotFound
+from nanobanana.redisdb import connection
 from tests.support.consistency import inconsistencies
 from tests.support.people import PASSWORD, Device, Person, picture
 from tests.support.redis_server import RunningRedis
@@ -123,8 +124,9 @@ class ReferenceCounts(RuleBasedStateMachine):
 def test_they_are_exact_after_any_mix_of_changes(redis_server: RunningRedis) -> None:
     with asyncio.Runner() as ReferenceCounts.runner:
         run_machine(
-            ReferenceCounts, settings=settings(max_examples=40, stateful_step_count=20, deadline=None)
+            ReferenceCounts, settings=settings(max_examples=25, stateful_step_count=20, deadline=None)
         )
+        ReferenceCounts.runner.run(connection.close())
 
 
 async def test_they_do_not_drift_while_five_devices_change_the_same_messages(

@@ -138,7 +138,9 @@ async def test_the_page_has_what_it_needs_and_may_load_nothing_else(server: WebS
 async def test_the_page_s_files_are_kept_by_browsers(server: WebServer) -> None:
     async with checked_client(server.url) as anybody:
         first = await anybody.get("/api/docs/swagger-ui.css")
-        again = await anybody.get("/api/docs/swagger-ui.css", headers={"If-None-Match": first.headers["ETag"]})
+        again = await anybody.get(
+            "/api/docs/swagger-ui.css", headers={"If-None-Match": first.headers["ETag"]}
+        )
     assert "max-age=86400" in first.headers["Cache-Control"]
     assert (again.status_code, again.content) == (304, b"")
 

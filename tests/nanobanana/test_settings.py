@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from nanobanana.redisdb import embedded
+
 PROJECT = Path(__file__).resolve().parents[2]
 PRINT = """
 import json, sys
@@ -77,7 +79,7 @@ def checkout(tmp_path: Path) -> Checkout:
 def test_without_any_variable_all_is_local(checkout: Checkout) -> None:
     values = checkout.read("PORT", "HOST", "IS_PRODUCTION", "REDIS_IS_EMBEDDED", "REDIS_URL", "STORAGE_TYPE")
     var = checkout.directory / "var"
-    assert values == [3001, "127.0.0.1", False, True, f"unix://{var}/redis/redis.sock", "local"]
+    assert values == [3001, "127.0.0.1", False, True, embedded.url(var / "redis"), "local"]
     assert checkout.read("VAR_DIR", "LOG_DIR") == [str(var), str(checkout.directory / "logs")]
     assert not (var / "redis").exists()
 

@@ -12,21 +12,8 @@ from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.unit_of_work import unit_of_work
 from tests.redisdb.support import speaking_to
 from tests.redisdb.toys import Box, Shelf
-from tests.support.lossy_proxy import LossyProxy, lossy_proxy
+from tests.support.lossy_proxy import lossy_proxy
 from tests.support.redis_server import RunningRedis
-
-
-class SwallowingProxy(LossyProxy):
-    """Loses every seventh reply and goes on as if nothing had been: the worst that can happen to an order."""
-
-    async def _pass_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1024 * 1024):
-            self.replies += 1
-            if self.replies % 7 == 0:
-                self.lost += 1
-                continue
-            writer.write(data)
-            await writer.drain()
 
 
 async def make_shelf(title: str) -> Shelf:
@@ -51,10 +38,11 @@ async def test_no_call_gets_another_s_answer_when_replies_vanish_from_the_stream
 ) -> None:
     monkeypatch.setattr(connection, "SECONDS_TO_ANSWER", 0.2)
     shelves = [await make_shelf(f"shelf {number}") for number in range(20)]
-    proxy = SwallowingProxy(tmp_path, redis_server.socket_path)
-    server = await asyncio.start_unix_server(proxy.serve, proxy.socket_path)
-    async with speaking_to(proxy.url):
-        for _ in range(10):
+    async with (
+        lossy_proxy(tmp_path, redis_server.socket_path, lose_every=7, keep_connection=True) as proxy,
+        speaking_to(proxy.url),
+    ):
+        while proxy.lost < 4:
             titles = await asyncio.gather(*map(title_of, shelves), return_exceptions=True)
             wrong = [
                 (title, shelf.title)
@@ -62,8 +50,6 @@ async def test_no_call_gets_another_s_answer_when_replies_vanish_from_the_stream
                 if title != shelf.title and not isinstance(title, ConnectionError | TimeoutError)
             ]
             assert wrong == []
-    server.close()
-    assert proxy.lost > 2
 
 
 async def test_a_caller_who_leaves_does_not_disturb_the_others() -> None:
@@ -104,6 +90,23 @@ async def test_a_server_that_does_not_answer_is_an_error_within_bounds(
         await title_of(shelf)
     await asyncio.sleep(1)
     assert await title_of(shelf) == "asleep"
+
+
+async def test_a_server_that_accepts_and_says_nothing_is_an_error_within_bounds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(connection, "SECONDS_TO_ANSWER", 0.2)
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+        writer.close()
+
+    shelf = Shelf(new_id(), new_id())
+    server = await asyncio.start_unix_server(say_nothing, tmp_path / "silent.sock")
+    async with speaking_to(f"unix://{tmp_path}/silent.sock"), asyncio.timeout(10):
+        answers = await asyncio.gather(*[title_of(shelf) for _ in range(5)], return_exceptions=True)
+    server.close()
+    assert [type(answer) for answer in answers] == [TimeoutError] * 5
 
 
 async def test_a_server_that_is_gone_is_a_connection_error_and_can_come_back(

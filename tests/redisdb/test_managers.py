@@ -219,6 +219,17 @@ async def test_who_deletes_a_box_that_moved_is_refused(owner: str) -> None:
     assert await titles_on(new) == [""]
 
 
+async def test_what_is_left_of_an_object_can_be_removed_again_and_again(owner: str, redis: Redis) -> None:
+    shelf = await make_shelf(owner)
+    box = await make_box(shelf)
+    await redis.unlink(box.key)
+    for _ in range(2):
+        async with unit_of_work(owner) as work:
+            Box.objects.discard(work, box)
+    assert await Box.objects.acount(owner, boxes_of(shelf)) == 0
+    assert await Box.objects.acount(owner, UNUSED) == 0
+
+
 async def test_ids_are_removed_with_their_entries(owner: str) -> None:
     shelf = await make_shelf(owner)
     boxes = [await make_box(shelf, rank=rank) for rank in range(3)]

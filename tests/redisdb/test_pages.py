@@ -7,8 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from nanobanana.redisdb import scripts
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.ids import new_id
+from nanobanana.redisdb.keys import owner_key
 from nanobanana.redisdb.managers import Page, Window, from_related
 from nanobanana.redisdb.unit_of_work import unit_of_work
 from tests.redisdb.toys import Box, Shelf, Thing, boxes_of, make, make_box, make_shelf
@@ -127,6 +129,12 @@ async def test_related_objects_come_once_however_many_refer_to_them(owner: str) 
         await make_box(shelf, thing_ids=thing_ids)
     page = await Box.objects.apage(owner, boxes_of(shelf), Window(9), related=["thing_ids", "shelf_id"])
     assert sorted(page.related) == sorted([shelf.key, *[thing.key for thing in things]])
+    prefix = Box.key_prefix(owner)
+    relations = ["thing_ids", Thing.key_prefix(owner), "shelf_id", Shelf.key_prefix(owner)]
+    answer = await scripts.fetch(
+        [owner_key(owner, boxes_of(shelf))], [prefix, "asc", 0, 9, "", "", 2, *relations]
+    )
+    assert len(answer[4]) == 2 * 5, "three things, one that never was, and the shelf: each once on the wire"
     names = [
         [t.name for t in from_related(Thing, owner, box.thing_ids, page.related)] for box in page.objects
     ]

@@ -27,7 +27,11 @@ async def checked(response: httpx.Response) -> None:
 
 def checked_client(base_url: str, **options: Any) -> httpx.AsyncClient:
     """A client whose every answer is checked."""
-    options = {"timeout": 20, "verify": False, **options}  # certificates take 20 ms to load, and none is looked at
+    options = {
+        "timeout": 20,
+        "verify": False,
+        **options,
+    }  # certificates take 20 ms to load, and none is looked at
     return httpx.AsyncClient(base_url=base_url, event_hooks={"response": [checked]}, **options)
 
 

@@ -5,13 +5,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from hiredis import ProtocolError, Reader
+
 CHUNK = 1024 * 1024
 
 
 class LossyProxy:
-    """Listens on a unix socket. It loses every `lose_every`-th reply, and the connection with it."""
+    """Listens on a unix socket. It loses every `lose_every`-th reply, and the connection with it.
 
-    def __init__(self, directory: Path, upstream: Path, *, lose_every: int = 0) -> None:
+    With `keep_connection` it goes on as if nothing had been: the worst that can happen to an order.
+    """
+
+    def __init__(
+        self, directory: Path, upstream: Path, *, lose_every: int = 0, keep_connection: bool = False
+    ) -> None:
         self.socket_path = directory / "proxy.sock"
         self.url = f"unix://{self.socket_path}"
         self.requests = 0
@@ -19,6 +26,7 @@ class LossyProxy:
         self.lost = 0
         self._upstream = upstream
         self._lose_every = lose_every
+        self._keep_connection = keep_connection
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_redis, to_redis = await asyncio.open_unix_connection(self._upstream)
@@ -34,24 +42,53 @@ class LossyProxy:
             end.transport.abort()
 
     async def _pass_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(CHUNK):
+        while data := await _read_whole(reader):
             self.requests += 1
             writer.write(data)
             await writer.drain()
 
     async def _pass_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(CHUNK):
+        while data := await _read_whole(reader):
             self.replies += 1
-            if self._lose_every and self.replies % self._lose_every == 0:
-                self.lost += 1
+            if not self._lose_every or self.replies % self._lose_every:
+                writer.write(data)
+                await writer.drain()
+                continue
+            self.lost += 1
+            if not self._keep_connection:
                 return
-            writer.write(data)
-            await writer.drain()
+
+
+async def _read_whole(reader: asyncio.StreamReader) -> bytes:
+    """One request or reply, or several that arrived together; b"" at the end."""
+    messages = b""
+    while data := await reader.read(CHUNK):
+        messages += data
+        if _are_whole(messages):
+            return messages
+    return b""
+
+
+def _are_whole(messages: bytes) -> bool:
+    """Whether no part is missing: then what is put behind them is a message of its own."""
+    parser = Reader()
+    parser.feed(messages + b"+the end\r\n")
+    last = None
+    try:
+        while (message := parser.gets()) is not False:
+            last = message
+    except ProtocolError:  # cut off inside a line
+        return False
+    return last == b"the end"
 
 
 @asynccontextmanager
-async def lossy_proxy(directory: Path, upstream: Path, *, lose_every: int = 0) -> AsyncIterator[LossyProxy]:
-    proxy = LossyProxy(directory, upstream, lose_every=lose_every)
+async def lossy_proxy(
+    directory: Path, upstream: Path, *, lose_every: int = 0, keep_connection: bool = False
+) -> AsyncIterator[LossyProxy]:
+    proxy = LossyProxy(directory, upstream, lose_every=lose_every, keep_connection=keep_connection)
     server = await asyncio.start_unix_server(proxy.serve, proxy.socket_path)
-    yield proxy
-    server.close()
+    try:
+        yield proxy
+    finally:
+        server.close()
