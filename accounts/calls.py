@@ -53,8 +53,8 @@ SIGN_IN = {
     "refresh": Call(
         "Renew tokens",
         {**sentence(), **_tokens(required=False)},
-        "With a refresh token in the body, new ones of both kinds; with an access token and no body, a new one of "
-        "that kind. A refresh token is good once: shown again, it signs its device out.",
+        "With a refresh token in the body, new ones of both kinds; with an access token and no body, a new "
+        "one of that kind. A refresh token is good once: shown again, it signs its device out.",
         body=RefreshSerializer,
         knows_token=True,
         errors=(Unauthorized, TokenInvalid),

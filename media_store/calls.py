@@ -2,7 +2,14 @@
 
 from rest_framework import serializers
 
-from media_store.serializers import MIMES, TYPE_HELP, FailureSerializer, ImageSerializer, UploadSerializer
+from media_store.serializers import (
+    MIMES,
+    TYPE,
+    TYPE_HELP,
+    FailureSerializer,
+    ImageSerializer,
+    UploadSerializer,
+)
 from media_store.services import ORIGINAL, THUMB
 from media_store.streaming import RangeNotSatisfiable
 from nanobanana.calls import FILE_HEADERS, UNCHANGED, Answer, Call, Fields, page_query, sentence
@@ -74,7 +81,7 @@ IMAGES = {
         _images(),
         query={
             **page_query(IMAGES_A_PAGE),
-            "type": serializers.CharField(required=False, max_length=32, help_text=TYPE_HELP),
+            "type": serializers.CharField(required=False, validators=[TYPE], help_text=TYPE_HELP),
         },
     ),
     "clean_up": Call(

@@ -1,8 +1,8 @@
 """What uploads accept, and how a picture is answered."""
 
-import re
 from typing import Any
 
+from django.core.validators import RegexValidator
 from rest_framework import serializers
 
 from media_store.imaging import KINDS
@@ -10,32 +10,28 @@ from media_store.links import media_url
 from media_store.models import UPLOADED, Image
 from nanobanana.serializers import IdField, MomentField, TextField, timestamp
 
-TYPE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+TYPE = RegexValidator(r"^[a-z][a-z0-9_-]{0,31}\Z", "This must be a short lower-case word such as uploaded.")
 MIMES = tuple(kind.mime for kind in KINDS)
 TYPE_HELP = "A short lower-case word such as `uploaded` or `generated`."
 
 
 def validate_type(value: str) -> str:
     """A type is a short word such as `uploaded` or `generated`; it becomes part of a key."""
-    if not TYPE.fullmatch(value):
-        raise serializers.ValidationError({"type": "This must be a short lower-case word such as uploaded."})
+    if not TYPE.regex.search(value):
+        raise serializers.ValidationError({"type": TYPE.message})
     return value
 
 
 class UploadSerializer(serializers.Serializer):
     sessionId = IdField(help_text="The session it belongs to.")
-    type = TextField(required=False, default=UPLOADED, max_length=32, help_text=TYPE_HELP)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        validate_type(attrs["type"])
-        return attrs
+    type = TextField(required=False, default=UPLOADED, max_length=32, validators=[TYPE], help_text=TYPE_HELP)
 
 
 class ImageSerializer(serializers.Serializer):
     id = IdField(help_text="The picture's id.")
     sessionId = IdField(help_text="The session it belongs to.")
     userId = IdField(help_text="Its owner.")
-    type = serializers.RegexField(f"^{TYPE.pattern}$", help_text=TYPE_HELP)
+    type = serializers.CharField(validators=[TYPE], help_text=TYPE_HELP)
     path = serializers.URLField(help_text="A signed address of the picture, which expires.")
     thumbPath = serializers.URLField(help_text="A signed address of its thumbnail, which expires.")
     mime = serializers.ChoiceField(choices=MIMES, help_text="What the picture is.")

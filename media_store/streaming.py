@@ -47,7 +47,7 @@ async def file_response(
     max_age: int,
     filename: str,
 ) -> HttpResponseBase:
-    """Answer a GET or HEAD for the object `key` of `size` bytes. Raises ObjectNotFound and RangeNotSatisfiable.
+    """Answer a GET or HEAD for the object `key` of `size` bytes. Raises ObjectNotFound, RangeNotSatisfiable.
 
     `etag` is strong and has its quotes; `max_age` is in seconds; `filename` is a name of ours.
     """

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from rest_framework import serializers
 
 from nanobanana.errors import APIError
+from nanobanana.serializers import CursorField
 
 Fields = Mapping[str, serializers.Field]
 
@@ -60,7 +61,7 @@ def page_query(limit: int) -> Fields:
         "offset": serializers.IntegerField(
             min_value=0, max_value=1_000_000_000, default=0, help_text="How many objects to pass over."
         ),
-        "cursor": serializers.CharField(
+        "cursor": CursorField(
             required=False,
             help_text="The `nextCursor` of an answer: go on from there. It goes before `offset`.",
         ),

@@ -1,4 +1,4 @@
-"""`/api/schema` and `/api/docs`: the description of the calls, and a page that shows it, with no other server's help."""
+"""`/api/schema` and `/api/docs`: the description of the calls, and a page of our own that shows it."""
 
 import base64
 import hashlib

@@ -13,6 +13,7 @@ from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.ids import is_id, time_of
 from nanobanana.redisdb.managers import Page, Window
 from nanobanana.redisdb.models import Model
+from nanobanana.serializers import CursorField
 
 M = TypeVar("M", bound=Model)
 MOST = 100
@@ -26,7 +27,7 @@ class PaginationSerializer(serializers.Serializer):
     offset = serializers.IntegerField(min_value=0, help_text="How many objects come before this page.")
     total = serializers.IntegerField(min_value=0, help_text="How many objects the whole list has.")
     hasMore = serializers.BooleanField(help_text="Whether there is a next page.")
-    nextCursor = serializers.CharField(allow_null=True, help_text="The `cursor` of the next page.")
+    nextCursor = CursorField(allow_null=True, help_text="The `cursor` of the next page.")
 
 
 @dataclass(frozen=True)

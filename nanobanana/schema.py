@@ -21,13 +21,13 @@ from accounts.viewsets import SignedInViewSet, StrangerViewSet
 from nanobanana import errors
 from nanobanana.calls import Answer, Call, Fields
 from nanobanana.errors import APIError
-from nanobanana.serializers import ErrorSerializer, IdField, MomentField
+from nanobanana.serializers import ID, ErrorSerializer, IdField, MomentField
 from nanobanana.throttling import READING_METHODS
 
 JSON = "application/json"
 FORM = "multipart/form-data"
 TEXT, NUMBER = {"type": "string"}, {"type": "integer", "minimum": 1}
-ULID = {"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"}
+ULID = {"type": "string", "pattern": f"^{ID}$"}
 MOMENT = {
     "type": "string",
     "format": "date-time",
@@ -136,6 +136,8 @@ class CallSchema(AutoSchema):
         described = self._map_serializer(_serializer("Parameters", fields)(), "request")
         for name, content in described.get("properties", {}).items():
             is_required = name in described.get("required", [])
+            if place == "query" and "pattern" in content:
+                content = _or_empty(content)
             parameter = {"name": name, "in": place, "description": content.pop("description")}
             yield parameter | ({"required": True} if is_required else {}) | {"schema": content}
 
@@ -261,6 +263,12 @@ class MomentFieldExtension(OpenApiSerializerFieldExtension):
 
 def _serializer(name: str, fields: Fields) -> type[serializers.Serializer]:
     return cast(type[serializers.Serializer], type(name, (serializers.Serializer,), dict(fields)))
+
+
+def _or_empty(content: dict[str, Any]) -> dict[str, Any]:
+    """An empty parameter is as good as none."""
+    without_length = {name: value for name, value in content.items() if name != "minLength"}
+    return without_length | {"pattern": f"^$|{content['pattern']}"}
 
 
 def _id_named(name: str) -> serializers.Field:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from rest_framework import serializers
 
+ID = "(?:[0-6][0-9A-HJKMNP-TV-Z]|7[0-5])[0-9A-HJKMNP-TV-Z]{24}"  # a ULID of before the year 10000
 TIMESTAMPS_REMEMBERED = 8192  # lists show the same times again and again
 
 
@@ -41,6 +42,13 @@ class ErrorSerializer(serializers.Serializer):
 def timestamp(moment: datetime | None) -> str | None:
     """ISO 8601, UTC, with milliseconds and `Z`."""
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z" if moment else None
+
+
+class CursorField(serializers.RegexField):
+    """Where a page of a list ends: the score and the id of its last object."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(rf"^[0-9]{{1,15}}:{ID}\Z", **options)
 
 
 class TextField(serializers.CharField):

@@ -1,6 +1,6 @@
 """Every answer of the suite, held against the schema: its status, headers, media type and body.
 
-An object may have no field that the schema does not describe, and an error no code that its operation does not.
+No object may have a field that the schema lacks, and no error a code that its operation lacks.
 """
 
 import re

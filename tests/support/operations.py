@@ -52,14 +52,14 @@ class Operation:
         return {"method": self.method.upper(), "url": path, "params": query, **self._body(ids)}
 
     @property
-    def _media_type(self) -> str:
+    def media_type(self) -> str:
         return next(iter(self.content.get("requestBody", {}).get("content", {})), "")
 
     @property
     def _fields(self) -> dict[str, Any]:
-        if not self._media_type:
+        if not self.media_type:
             return {}
-        reference = self.content["requestBody"]["content"][self._media_type]["schema"]["$ref"]
+        reference = self.content["requestBody"]["content"][self.media_type]["schema"]["$ref"]
         return schema()["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
 
     def _parameters(self, place: str) -> list[dict[str, Any]]:
