@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nanobanana.redisdb.client import get_client
+from redis import Redis
+
 from nanobanana.redisdb.keys import global_key
 from tests.support.redis_server import RunningRedis
 from tests.support.server_process import served
@@ -21,17 +22,17 @@ FEW = ["--phases", "fuzzing", "--generation-deterministic"]
 MANY = ["--phases", "examples,coverage,fuzzing,stateful"]
 
 
-async def test_every_answer_is_one_that_is_described(redis_server: RunningRedis, tmp_path: Path) -> None:
+def test_every_answer_is_one_that_is_described(redis_server: RunningRedis, tmp_path: Path) -> None:
     with served(tmp_path / "logs") as server:
-        report = fuzz(f"{server.url}/api/schema", tmp_path)
-    await forget_failed_sign_ins()
+        report = fuzz(f"{server.url}/api/schema")
+    forget_failed_sign_ins(redis_server)
     made = re.search(r"(\d+) generated", report)
     assert made, report
     assert int(made[1]) >= CASES, report
     sys.stdout.write(report)
 
 
-def fuzz(address: str, directory: Path) -> str:
+def fuzz(address: str) -> str:
     """What schemathesis reports, when it finds nothing."""
     is_quick = "FUZZ_CASES" not in os.environ
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "tests/data/schemathesis.toml"]
@@ -43,7 +44,8 @@ def fuzz(address: str, directory: Path) -> str:
     return done.stdout
 
 
-async def forget_failed_sign_ins() -> None:
+def forget_failed_sign_ins(redis_server: RunningRedis) -> None:
     """They would keep the tests that follow from signing in."""
-    async for key in get_client().scan_iter(global_key("guesses", "*"), count=10_000):
-        await get_client().delete(key)
+    with Redis.from_url(redis_server.url) as redis:
+        for key in redis.scan_iter(global_key("guesses", "*"), count=10_000):
+            redis.delete(key)
