@@ -23,7 +23,6 @@ from nanobanana.serializers import validate
 from nanobanana.viewsets import ViewSet
 
 IMAGES_A_PAGE = 100
-FILES_AT_ONCE = 10
 _parsers = BoundedPool("multipart", threads=2, waiting=200)
 
 
@@ -36,7 +35,7 @@ class ImageViewSet(SignedInViewSet):
         return self.answer({"message": "Image uploaded.", "image": render_image(image)}, 201)
 
     async def upload_batch(self) -> HttpResponse:
-        uploads, fields = await self._form("images", most=FILES_AT_ONCE)
+        uploads, fields = await self._form("images", most=settings.MAX_FILES_AT_ONCE)
         outcomes = await services.upload_images(
             user=self.user, uploads=uploads, operation=self.operation(), **fields
         )

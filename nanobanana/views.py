@@ -1,6 +1,5 @@
 """Calls about the server itself."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable
 
@@ -9,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from media_store.storage import get_storage
 from nanobanana.errors import NotFound
 from nanobanana.exception_handler import to_response
-from nanobanana.redisdb.client import SECONDS_TO_ANSWER, get_client
+from nanobanana.redisdb.client import ask
 from nanobanana.redisdb.fields import now
 from nanobanana.serializers import timestamp
 from nanobanana.viewsets import ViewSet
@@ -20,7 +19,7 @@ logger = logging.getLogger("nanobanana.health")
 class HealthViewSet(ViewSet):
     async def retrieve(self) -> HttpResponse:
         """Whether the services a request needs are there; 503 when one is not."""
-        services = {"redis": await state_of(ping()), "storage": await state_of(get_storage().check())}
+        services = {"redis": await state_of(ask("PING")), "storage": await state_of(get_storage().check())}
         is_well = set(services.values()) == {"ok"}
         content = {
             "status": "ok" if is_well else "unavailable",
@@ -43,12 +42,7 @@ def unknown(request: HttpRequest, exception: Exception) -> HttpResponse:
     return to_response(NotFound("There is nothing at this address."), request)
 
 
-async def ping() -> None:
-    async with asyncio.timeout(SECONDS_TO_ANSWER):
-        await get_client().ping()
-
-
-async def state_of(check: Awaitable[None]) -> str:
+async def state_of(check: Awaitable[object]) -> str:
     try:
         await check
     except Exception as error:
