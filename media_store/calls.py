@@ -1,5 +1,6 @@
 """What the schema says of `/api/images` and `/media`."""
 
+from django.conf import settings
 from rest_framework import serializers
 
 from media_store.serializers import (
@@ -18,7 +19,6 @@ from nanobanana.pagination import PaginationSerializer
 from nanobanana.serializers import IdField
 
 IMAGES_A_PAGE = 100
-FILES_AT_ONCE = 10
 PICTURE = "JPEG, PNG, WebP, GIF or AVIF, by content."
 
 
@@ -67,7 +67,7 @@ IMAGES = {
         body=UploadSerializer,
         form={
             "images": serializers.ListField(
-                child=_file(), min_length=1, max_length=FILES_AT_ONCE, help_text=PICTURE
+                child=_file(), min_length=1, max_length=settings.MAX_FILES_AT_ONCE, help_text=PICTURE
             )
         },
         takes_key=True,

@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 from accounts.models import User
 from accounts.viewsets import SignedInViewSet
 from media_store import links, services
-from media_store.calls import FILES_AT_ONCE, IMAGES, IMAGES_A_PAGE, MEDIA
+from media_store.calls import IMAGES, IMAGES_A_PAGE, MEDIA
 from media_store.serializers import UploadSerializer, render_image, validate_type
 from media_store.services import ORIGINAL, THUMB, THUMB_MIME, Upload, storage_key
 from media_store.storage import get_storage
@@ -39,7 +39,7 @@ class ImageViewSet(SignedInViewSet):
         return self.answer({"message": "Image uploaded.", "image": render_image(image)}, 201)
 
     async def upload_batch(self) -> HttpResponse:
-        uploads, fields = await self._form("images", most=FILES_AT_ONCE)
+        uploads, fields = await self._form("images", most=settings.MAX_FILES_AT_ONCE)
         outcomes = await services.upload_images(
             user=self.user, uploads=uploads, operation=self.operation(), **fields
         )

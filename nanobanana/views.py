@@ -1,6 +1,5 @@
 """Calls about the server itself."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable
 
@@ -11,7 +10,7 @@ from media_store.storage import get_storage
 from nanobanana.calls import Answer, Call, Fields
 from nanobanana.errors import NotFound
 from nanobanana.exception_handler import to_response
-from nanobanana.redisdb.client import SECONDS_TO_ANSWER, get_client
+from nanobanana.redisdb.client import ask
 from nanobanana.redisdb.fields import now
 from nanobanana.serializers import MomentField, timestamp
 from nanobanana.viewsets import ViewSet
@@ -48,7 +47,7 @@ class HealthViewSet(ViewSet):
 
     async def retrieve(self) -> HttpResponse:
         """Whether the services a request needs are there; 503 when one is not."""
-        services = {"redis": await state_of(ping()), "storage": await state_of(get_storage().check())}
+        services = {"redis": await state_of(ask("PING")), "storage": await state_of(get_storage().check())}
         is_well = set(services.values()) == {"ok"}
         content = {
             "status": "ok" if is_well else "unavailable",
@@ -71,12 +70,7 @@ def unknown(request: HttpRequest, exception: Exception) -> HttpResponse:
     return to_response(NotFound("There is nothing at this address."))
 
 
-async def ping() -> None:
-    async with asyncio.timeout(SECONDS_TO_ANSWER):
-        await get_client().ping()
-
-
-async def state_of(check: Awaitable[None]) -> str:
+async def state_of(check: Awaitable[object]) -> str:
     try:
         await check
     except Exception as error:

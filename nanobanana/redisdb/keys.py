@@ -6,7 +6,6 @@
 from nanobanana.redisdb.ids import is_id
 
 PREFIX = "nb"
-EVERY_OWNER = "*"
 
 
 def owner_key(owner_id: str, *parts: str) -> str:

@@ -1,11 +1,7 @@
 """DELETE /api/auth/me"""
 
 import asyncio
-import os
-import socket
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -25,6 +21,7 @@ from nanobanana.redisdb.unit_of_work import unit_of_work
 from tests.accounts.conftest import keys_of, lasting_keys_of, registration, sign_in
 from tests.support.people import PASSWORD, PATIENCE, Person
 from tests.support.redis_server import RunningRedis
+from tests.support.web_server import serve_in_another_process
 
 DELETIONS = global_key("deletions")
 DAY = 86_400  # seconds
@@ -257,31 +254,13 @@ async def until_finished(person: Person) -> None:
         await asyncio.sleep(0.02)
 
 
-@asynccontextmanager
-async def another_process() -> AsyncIterator[None]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    ready, writer = os.pipe()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "nanobanana.worker", "nanobanana.asgi:application"),
-        *(str(listener.fileno()), str(writer), str(os.getpid())),
-        pass_fds=(listener.fileno(), writer),
-    )
-    os.close(writer)
-    await asyncio.to_thread(os.read, ready, 1)  # the end of the file says that it serves
-    os.close(ready)
-    yield
-    process.terminate()
-    await process.wait()
-    listener.close()
-
-
 async def test_a_process_that_starts_finishes_what_another_left(
     anybody: httpx.AsyncClient, alice: Person
 ) -> None:
     await fill(alice)
     await User.objects.begin_deletion(User(alice.id, alice.id, email=alice.email))
     await get_client().delete(global_key("deletions", "turn"))
-    async with another_process():
+    async with serve_in_another_process():
         await until_finished(alice)
     await assert_gone(anybody, alice)
 

@@ -1,9 +1,6 @@
 """Sockets of all kinds: of a second process, opened by hand, and as the hub alone sees them."""
 
 import asyncio
-import os
-import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.support.people import PATIENCE, Person
 from tests.support.people import Device as Client
 from tests.support.redis_server import RunningRedis
-from tests.support.web_server import WebServer
+from tests.support.web_server import WebServer, serve_in_another_process
 
 django.setup()
 
@@ -33,20 +30,8 @@ Kill = Callable[[], Awaitable[None]]
 @pytest.fixture(scope="session")
 async def other_server(server: WebServer) -> AsyncIterator[WebServer]:
     """A second process that serves from the same Redis, as every deployment has."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    ready, writer = os.pipe()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "nanobanana.worker", "nanobanana.asgi:application"),
-        *(str(listener.fileno()), str(writer), str(os.getpid())),
-        pass_fds=(listener.fileno(), writer),
-    )
-    os.close(writer)
-    await asyncio.to_thread(os.read, ready, 1)  # the end of the file says that it serves
-    os.close(ready)
-    yield WebServer(listener.getsockname()[1])
-    process.terminate()
-    await process.wait()
-    listener.close()
+    async with serve_in_another_process() as other:
+        yield other
 
 
 @pytest.fixture

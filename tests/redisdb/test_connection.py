@@ -127,3 +127,25 @@ async def test_all_calls_share_one_connection(redis_server: RunningRedis, tmp_pa
         await asyncio.gather(*[title_of(shelf) for _ in range(200)])
         assert proxy.requests - before < 100, "calls of one moment should travel together"
         assert await Box.objects.ids(shelf.owner_id, "none", first=0, limit=1) == []
+
+
+async def test_a_connection_that_is_not_greeted_is_closed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A server that accepts and says nothing, as a stopped one does; what was opened is closed in time."""
+    monkeypatch.setattr(connection, "SECONDS_TO_ANSWER", 0.2)
+    left = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1024):
+            pass
+        left.set()
+        writer.close()
+
+    server = await asyncio.start_unix_server(say_nothing, tmp_path / "silent.sock")
+    async with speaking_to(f"unix://{tmp_path}/silent.sock"):
+        with pytest.raises(TimeoutError):
+            await Shelf.objects.aget(new_id(), new_id())
+        async with asyncio.timeout(5):
+            await left.wait()
+    server.close()

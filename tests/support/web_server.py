@@ -1,7 +1,9 @@
 """The application on a real port of this machine, in the event loop of the tests."""
 
 import asyncio
+import os
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,3 +40,22 @@ async def serve_in_process() -> AsyncIterator[WebServer]:
     yield WebServer(listener.getsockname()[1])
     server.should_exit = True
     await serving
+
+
+@asynccontextmanager
+async def serve_in_another_process() -> AsyncIterator[WebServer]:
+    """A second process that serves from the same Redis, as every deployment has."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    ready, writer = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "nanobanana.worker", "nanobanana.asgi:application"),
+        *(str(listener.fileno()), str(writer), str(os.getpid())),
+        pass_fds=(listener.fileno(), writer),
+    )
+    os.close(writer)
+    await asyncio.to_thread(os.read, ready, 1)  # the end of the file says that it serves
+    os.close(ready)
+    yield WebServer(listener.getsockname()[1])
+    process.terminate()
+    await process.wait()
+    listener.close()
