@@ -6,6 +6,6 @@ class ChatsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.services import account_deleted
-        from chats.services import remove_everything
+        from chats.services.trash import remove_everything
 
         account_deleted.connect(remove_everything)

@@ -7,7 +7,7 @@ import orjson
 from rest_framework import serializers
 
 from chats.models import Message, Session
-from chats.services import IMAGES_OF_A_MESSAGE
+from chats.services.messages import IMAGES_OF_A_MESSAGE
 from media_store.models import Image
 from media_store.serializers import ImageSerializer, render_image
 from nanobanana.serializers import IdField, IdListField, MomentField, TextField, timestamp

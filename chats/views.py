@@ -3,7 +3,6 @@
 from django.http import HttpResponse
 
 from accounts.viewsets import SignedInViewSet
-from chats import services
 from chats.calls import MESSAGES, MESSAGES_A_PAGE, SESSION_MESSAGES, SESSIONS, SESSIONS_A_PAGE
 from chats.serializers import (
     AttachImageSerializer,
@@ -15,6 +14,7 @@ from chats.serializers import (
     render_message,
     render_session,
 )
+from chats.services import messages, sessions, trash
 from media_store.models import Image
 from media_store.serializers import render_image
 from nanobanana.pagination import listing, message_window_of, window_of
@@ -28,33 +28,33 @@ class SessionViewSet(SignedInViewSet):
     async def list(self) -> HttpResponse:
         window = window_of(self.request.GET, limit=SESSIONS_A_PAGE, descending=True)
         page = listing(
-            await services.list_sessions(user=self.user, window=window), window, score="updated_at"
+            await sessions.list_sessions(user=self.user, window=window), window, score="updated_at"
         )
-        sessions = [render_session(session) for session in page.objects]
-        return self.answer({"sessions": sessions, "pagination": page.pagination})
+        rendered = [render_session(session) for session in page.objects]
+        return self.answer({"sessions": rendered, "pagination": page.pagination})
 
     async def create(self) -> HttpResponse:
         fields = self.body(CreateSessionSerializer)
-        session = await services.create_session(user=self.user, operation=self.operation(), **fields)
+        session = await sessions.create_session(user=self.user, operation=self.operation(), **fields)
         return self.answer({"message": "Session created.", "session": render_session(session)}, 201)
 
     async def retrieve(self, session_id: str) -> HttpResponse:
-        session = await services.get_session(user=self.user, session_id=session_id)
+        session = await sessions.get_session(user=self.user, session_id=session_id)
         return self.answer({"session": render_session(session)})
 
     async def update(self, session_id: str) -> HttpResponse:
         fields = self.body(RenameSessionSerializer)
-        session = await services.rename_session(
+        session = await sessions.rename_session(
             user=self.user, session_id=session_id, operation=self.operation(), **fields
         )
         return self.answer({"message": "Session updated.", "session": render_session(session)})
 
     async def destroy(self, session_id: str) -> HttpResponse:
-        await services.delete_session(user=self.user, session_id=session_id)
+        await trash.delete_session(user=self.user, session_id=session_id)
         return self.answer({"message": "Session deleted."})
 
     async def stats(self, session_id: str) -> HttpResponse:
-        stats = await services.get_stats(user=self.user, session_id=session_id)
+        stats = await sessions.get_stats(user=self.user, session_id=session_id)
         content = {
             "messageCount": stats.message_count,
             "totalMessages": stats.message_count,
@@ -70,17 +70,17 @@ class SessionMessageViewSet(SignedInViewSet):
 
     async def list(self, session_id: str) -> HttpResponse:
         window, turned = message_window_of(self.request.GET, limit=MESSAGES_A_PAGE)
-        found = await services.list_messages(user=self.user, session_id=session_id, window=window)
+        found = await messages.list_messages(user=self.user, session_id=session_id, window=window)
         page = listing(found, window, score="created_at", turned=turned)
-        messages = [
+        rendered = [
             render_message(message, from_related(Image, self.user.id, message.image_ids, found.related))
             for message in page.objects
         ]
-        return self.answer({"messages": messages, "pagination": page.pagination})
+        return self.answer({"messages": rendered, "pagination": page.pagination})
 
     async def create(self, session_id: str) -> HttpResponse:
         fields = model_fields(self.body(CreateMessageSerializer))
-        created = await services.create_message(
+        created = await messages.create_message(
             user=self.user, session_id=session_id, operation=self.operation(), **fields
         )
         message = render_message(created.message, created.images)
@@ -91,36 +91,36 @@ class MessageViewSet(SignedInViewSet):
     calls = MESSAGES
 
     async def retrieve(self, message_id: str) -> HttpResponse:
-        found = await services.get_message(user=self.user, message_id=message_id)
+        found = await messages.get_message(user=self.user, message_id=message_id)
         return self.answer({"message": render_message(found.message, found.images)})
 
     async def update(self, message_id: str) -> HttpResponse:
         changes = model_fields(self.body(UpdateMessageSerializer))
-        changed = await services.update_message(
+        changed = await messages.update_message(
             user=self.user, message_id=message_id, changes=changes, operation=self.operation()
         )
         return self._changed("Message updated.", changed)
 
     async def destroy(self, message_id: str) -> HttpResponse:
-        await services.delete_message(user=self.user, message_id=message_id)
+        await messages.delete_message(user=self.user, message_id=message_id)
         return self.answer({"message": "Message deleted."})
 
     async def list_images(self, message_id: str) -> HttpResponse:
-        found = await services.get_message(user=self.user, message_id=message_id)
+        found = await messages.get_message(user=self.user, message_id=message_id)
         return self.answer({"images": [render_image(image) for image in found.images]})
 
     async def attach_image(self, message_id: str) -> HttpResponse:
         image_id = self.body(AttachImageSerializer)["imageId"]
-        changed = await services.attach_image(
+        changed = await messages.attach_image(
             user=self.user, message_id=message_id, image_id=image_id, operation=self.operation()
         )
         return self._changed("Image added to the message.", changed)
 
     async def detach_image(self, message_id: str, image_id: str) -> HttpResponse:
-        changed = await services.detach_image(user=self.user, message_id=message_id, image_id=image_id)
+        changed = await messages.detach_image(user=self.user, message_id=message_id, image_id=image_id)
         return self._changed("Image taken out of the message.", changed)
 
-    def _changed(self, sentence: str, changed: services.MessageWithImages) -> HttpResponse:
+    def _changed(self, sentence: str, changed: messages.MessageWithImages) -> HttpResponse:
         return self.answer(
             {"message": sentence, "messageData": render_message(changed.message, changed.images)}
         )

@@ -5,7 +5,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs
 
 from accounts.services import Visitor, authenticate, redeem_ticket
-from chats.services import get_session
+from chats.services.sessions import get_session
 from nanobanana.errors import Forbidden, NotFound, TokenInvalid
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.throttling import READS

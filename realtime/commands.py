@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 from rest_framework import serializers
 
-from chats.services import get_session
+from chats.services.sessions import get_session
 from nanobanana.errors import BadRequest, Conflict, MalformedBody, NotFound
 from nanobanana.serializers import IdField, validate
 from realtime import frames

@@ -9,10 +9,10 @@ import pytest
 from redis.exceptions import ConnectionError
 from websockets.exceptions import ConnectionClosed
 
-import chats.services
 from accounts import services
 from accounts.managers import STEP
 from accounts.models import Device, User
+from chats.services import trash
 from media_store.storage import get_storage
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.ids import new_id
@@ -182,7 +182,7 @@ STEPS: dict[str, Callable[[], tuple[object, str]]] = {
     "removing devices": lambda: (services, "_remove_devices"),
     "freeing the address": lambda: (User.objects, "release_email"),
     "telling the others": lambda: (services.account_deleted, "asend"),
-    "removing messages": lambda: (chats.services, "_remove_messages"),
+    "removing messages": lambda: (trash, "_remove_messages"),
     "removing files": lambda: (get_storage(), "delete_prefix"),
     "the end": lambda: (User.objects, "end_deletion"),
 }

@@ -140,7 +140,8 @@ async def test_a_link_of_a_deleted_or_inactive_account_is_void(
 
 
 @pytest.mark.parametrize(
-    "token", [None, "", 5, "nonsense", ".", f"{'0' * 26}.x", "01ARZ3NDEKTSV4RRFFQ69G5FAV.", "*.*", "x" * 129, ["a.b"]]
+    "token",
+    [None, "", 5, "nonsense", ".", f"{'0' * 26}.x", "01ARZ3NDEKTSV4RRFFQ69G5FAV.", "*.*", "x" * 129, ["a.b"]],
 )
 async def test_what_is_no_token_is_refused(anybody: httpx.AsyncClient, token: Any) -> None:
     assert_no_link(await reset(anybody, token))

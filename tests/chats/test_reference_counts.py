@@ -14,7 +14,14 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from accounts.models import User
 from accounts.services import register
-from chats import services
+from chats.services.messages import (
+    attach_image,
+    create_message,
+    delete_message,
+    detach_image,
+    update_message,
+)
+from chats.services.sessions import create_session
 from media_store.models import Image
 from media_store.services import Upload, delete_image, upload_image
 from nanobanana.errors import ImageInUse, NotFound
@@ -42,7 +49,7 @@ class ReferenceCounts(RuleBasedStateMachine):
             register(email=email, username="machine", password=PASSWORD, device_name="", ip="")
         )
         self.user: User = signed_in.user
-        self.session_id = self.do(services.create_session(user=self.user)).id
+        self.session_id = self.do(create_session(user=self.user)).id
         self.uploaded: set[str] = set()
         self.shown: dict[str, list[str]] = {}
 
@@ -68,7 +75,7 @@ class ReferenceCounts(RuleBasedStateMachine):
     def create(self, image_ids: list[str]) -> str:
         image_ids = list(dict.fromkeys(image_ids))
         created = self.do(
-            services.create_message(
+            create_message(
                 user=self.user, session_id=self.session_id, role="user", text="Hi", image_ids=image_ids
             )
         )
@@ -78,17 +85,17 @@ class ReferenceCounts(RuleBasedStateMachine):
     @rule(message=messages, image_ids=st.lists(images, max_size=4), text=st.sampled_from(["Hi", "Ho"]))
     def update(self, message: str, image_ids: list[str], text: str) -> None:
         changes = {"image_ids": list(dict.fromkeys(image_ids)), "text": text}
-        self.do(services.update_message(user=self.user, message_id=message, changes=changes))
+        self.do(update_message(user=self.user, message_id=message, changes=changes))
         self.shown[message] = list(dict.fromkeys(image_ids))
 
     @rule(message=messages, image=images)
     def attach(self, message: str, image: str) -> None:
-        self.do(services.attach_image(user=self.user, message_id=message, image_id=image))
+        self.do(attach_image(user=self.user, message_id=message, image_id=image))
         self.shown[message] = list(dict.fromkeys([*self.shown[message], image]))
 
     @rule(message=messages, image=images)
     def detach(self, message: str, image: str) -> None:
-        detaching = services.detach_image(user=self.user, message_id=message, image_id=image)
+        detaching = detach_image(user=self.user, message_id=message, image_id=image)
         if image in self.shown[message]:
             self.do(detaching)
             self.shown[message].remove(image)
@@ -97,7 +104,7 @@ class ReferenceCounts(RuleBasedStateMachine):
 
     @rule(message=consumes(messages))
     def delete(self, message: str) -> None:
-        self.do(services.delete_message(user=self.user, message_id=message))
+        self.do(delete_message(user=self.user, message_id=message))
         del self.shown[message]
 
     def expect(self, error: type[Exception], doing: Any) -> None:

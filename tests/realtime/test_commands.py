@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from accounts.models import User
-from chats.services import create_session
+from chats.services.sessions import create_session
 from nanobanana.redisdb.ids import new_id
 from realtime.authentication import SESSIONS_OF_A_DEVICE
 from tests.realtime.conftest import close_code, say

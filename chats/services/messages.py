@@ -1,42 +1,25 @@
-"""What can be done with chats: the only writer of sessions and messages, and the only one to tell of it."""
+"""What can be done with messages."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from accounts.models import User
 from accounts.services import changes_of
-from chats.models import (
-    DEFAULT_TITLE,
-    TITLE_BY_DEFAULT,
-    TITLE_BY_PERSON,
-    TITLE_FROM_TEXT,
-    Message,
-    Session,
-    TrashedSession,
-)
+from chats.models import TITLE_BY_DEFAULT, TITLE_FROM_TEXT, Message, Session
+from chats.services.sessions import NO_SESSION, session_handle
 from chats.titles import title_from
 from media_store.models import Image
 from nanobanana.errors import BadRequest, Conflict, NotFound
-from nanobanana.events import (
-    MessageCreated,
-    MessageDeleted,
-    MessageUpdated,
-    SessionCreated,
-    SessionDeleted,
-    SessionUpdated,
-)
+from nanobanana.events import MessageCreated, MessageDeleted, MessageUpdated, SessionUpdated
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import new_id, time_of
 from nanobanana.redisdb.managers import Page, Window, from_related
-from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work
+from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork
 
 IMAGES_OF_A_MESSAGE = 20
 TRIES = 50  # to change the images of a message that others change too: of all at once, one succeeds each time
-STEP = 500  # messages removed at once
-NO_SESSION = "There is no such session."
 NO_MESSAGE = "There is no such message."
 NO_IMAGE = "There is no such image."
 
@@ -51,70 +34,6 @@ class MessageWithImages:
     images: list[Image]
 
 
-@dataclass(frozen=True)
-class SessionStats:
-    message_count: int
-    image_count: int
-    created_at: datetime
-    updated_at: datetime
-
-
-# ---- sessions
-async def get_session(*, user: User, session_id: str) -> Session:
-    """The user's session; NotFound when it is absent, in the trash or somebody else's."""
-    try:
-        return await Session.objects.aget(user.id, session_id)
-    except DoesNotExist as error:
-        raise NotFound(NO_SESSION) from error
-
-
-async def list_sessions(*, user: User, window: Window) -> Page[Session]:
-    return await Session.objects.alist(user.id, window)
-
-
-async def create_session(*, user: User, title: str = "", operation: Operation | None = None) -> Session:
-    """Make a session; a title other than the default is a person's choice and stays."""
-    identifier = new_id()
-    is_chosen = title not in {"", DEFAULT_TITLE}
-    session = Session(user.id, identifier, title=title or DEFAULT_TITLE, created_at=time_of(identifier))
-    session.__dict__.update(
-        updated_at=session.created_at, title_origin=TITLE_BY_PERSON if is_chosen else TITLE_BY_DEFAULT
-    )
-    async with changes_of(user, operation) as work:
-        Session.objects.create(work, session)
-        work.emit(SessionCreated(session_id=session.id), session)
-    return session
-
-
-async def rename_session(
-    *, user: User, session_id: str, title: str, operation: Operation | None = None
-) -> Session:
-    """Give a session the title a person chose; the same title again wakes no other device."""
-    session = _handle(user, session_id)
-    async with changes_of(user, operation) as work:
-        work.expect_exists(session, NotFound(NO_SESSION))
-        Session.objects.update_if_different(work, session, {"title": title, "title_origin": TITLE_BY_PERSON})
-        Session.objects.update(work, session, updated_at=now())
-        work.emit(SessionUpdated(session_id=session.id), session)
-    return session
-
-
-async def delete_session(*, user: User, session_id: str) -> None:
-    """Move a session to the trash: it is gone everywhere at once."""
-    session = _handle(user, session_id)
-    async with changes_of(user) as work:
-        work.expect_exists(session, NotFound(NO_SESSION))
-        Session.objects.move_to_trash(work, session, TrashedSession(user.id, session.id))
-        work.emit(SessionDeleted(session_id=session.id))
-
-
-async def get_stats(*, user: User, session_id: str) -> SessionStats:
-    session = await get_session(user=user, session_id=session_id)
-    images = await Image.objects.acount_of_session(user.id, session_id)
-    return SessionStats(session.message_count, images, session.created_at, session.updated_at)
-
-
-# ---- messages
 async def list_messages(*, user: User, session_id: str, window: Window) -> Page[Message]:
     """Messages with their images among the related; NotFound without the session."""
     try:
@@ -146,7 +65,7 @@ async def create_message(
     operation: Operation | None = None,
 ) -> MessageWithImages:
     """Add a message; the first one of a person gives the session its title."""
-    session = _handle(user, session_id)
+    session = session_handle(user, session_id)
     images = _image_handles(user, image_ids)
     message = _new_message(user, session_id, role, text, params, images, edited_of)
     async with changes_of(user, operation) as work:
@@ -205,25 +124,6 @@ async def delete_message(*, user: User, message_id: str) -> None:
     raise Conflict
 
 
-async def remove_everything(*, user_id: str, **_: object) -> None:
-    """Remove a deleted account's sessions and messages, in bounded steps that can be repeated."""
-    for manager in (Session.objects, TrashedSession.objects):
-        index = manager.model.indexes[0].name
-        while session_ids := await manager.ids(user_id, index, first=0, limit=STEP):
-            for session_id in session_ids:
-                await _remove_messages(user_id, session_id)
-            async with unit_of_work(user_id) as work:
-                manager.remove_ids(work, index, session_ids)
-
-
-async def _remove_messages(user_id: str, session_id: str) -> None:
-    index = Message.indexes[0].name.format(session_id=session_id)
-    while message_ids := await Message.objects.ids(user_id, index, first=0, limit=STEP):
-        async with unit_of_work(user_id) as work:
-            Message.objects.remove_ids(work, index, message_ids)
-
-
-# ---- steps
 def _new_message(
     user: User,
     session_id: str,
@@ -280,7 +180,7 @@ async def _write_changes(
 ) -> MessageWithImages:
     message, images = found.message, found.images
     async with changes_of(user, operation) as work:
-        work.expect_exists(_handle(user, message.session_id), NotFound(NO_MESSAGE))
+        work.expect_exists(session_handle(user, message.session_id), NotFound(NO_MESSAGE))
         work.expect_exists(message, NotFound(NO_MESSAGE))
         work.expect_equal(message, "image_ids", Moved())
         if "image_ids" in changes:
@@ -306,7 +206,7 @@ def _change_images(work: UnitOfWork, user: User, message: Message, image_ids: li
 
 async def _delete(user: User, found: MessageWithImages) -> None:
     message = found.message
-    session = _handle(user, message.session_id)
+    session = session_handle(user, message.session_id)
     async with changes_of(user) as work:
         work.expect_exists(session, NotFound(NO_MESSAGE))
         work.expect_exists(message, NotFound(NO_MESSAGE))
@@ -323,13 +223,6 @@ def _count_references(work: UnitOfWork, images: list[Image], by: int) -> None:
     for image in images:
         work.expect_exists(image, NotFound(NO_IMAGE))
         Image.objects.add(work, image, ref_count=by)
-
-
-def _handle(user: User, session_id: str) -> Session:
-    try:
-        return Session.handle(user.id, session_id)
-    except DoesNotExist as error:
-        raise NotFound(NO_SESSION) from error
 
 
 def _message_handle(user: User, message_id: str) -> Message:

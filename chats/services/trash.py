@@ -1,0 +1,38 @@
+"""What becomes of sessions that are deleted."""
+
+from accounts.models import User
+from accounts.services import changes_of
+from chats.models import Message, Session, TrashedSession
+from chats.services.sessions import NO_SESSION, session_handle
+from nanobanana.errors import NotFound
+from nanobanana.events import SessionDeleted
+from nanobanana.redisdb.unit_of_work import unit_of_work
+
+STEP = 500  # messages removed at once
+
+
+async def delete_session(*, user: User, session_id: str) -> None:
+    """Move a session to the trash: it is gone everywhere at once."""
+    session = session_handle(user, session_id)
+    async with changes_of(user) as work:
+        work.expect_exists(session, NotFound(NO_SESSION))
+        Session.objects.move_to_trash(work, session, TrashedSession(user.id, session.id))
+        work.emit(SessionDeleted(session_id=session.id))
+
+
+async def remove_everything(*, user_id: str, **_: object) -> None:
+    """Remove a deleted account's sessions and messages, in bounded steps that can be repeated."""
+    for manager in (Session.objects, TrashedSession.objects):
+        index = manager.model.indexes[0].name
+        while session_ids := await manager.ids(user_id, index, first=0, limit=STEP):
+            for session_id in session_ids:
+                await _remove_messages(user_id, session_id)
+            async with unit_of_work(user_id) as work:
+                manager.remove_ids(work, index, session_ids)
+
+
+async def _remove_messages(user_id: str, session_id: str) -> None:
+    index = Message.indexes[0].name.format(session_id=session_id)
+    while message_ids := await Message.objects.ids(user_id, index, first=0, limit=STEP):
+        async with unit_of_work(user_id) as work:
+            Message.objects.remove_ids(work, index, message_ids)
