@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from accounts.models import Device, User
 from accounts.passwords import LONGEST, LONGEST_TYPED, SHORTEST, normalized
-from accounts.services import normalized_email
+from accounts.services.access import normalized_email
 from nanobanana.serializers import IdField, MomentField, TextField, timestamp
 
 LONGEST_ADDRESS = 254

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from accounts import recovery, services
 from accounts.calls import ACCOUNT, DEVICES, RECOVERY, SIGN_IN
 from accounts.managers import TICKET_LIFE
 from accounts.serializers import (
@@ -20,6 +19,7 @@ from accounts.serializers import (
     render_device,
     render_user,
 )
+from accounts.services import access, deletion, devices, profile, recovery, sign_ins
 from accounts.user_agents import readable_name
 from accounts.viewsets import SignedInViewSet, StrangerViewSet, bearer_token
 from nanobanana.errors import Unauthorized
@@ -34,7 +34,7 @@ class SignInViewSet(StrangerViewSet):
 
     async def register(self) -> HttpResponse:
         fields = self.body(RegisterSerializer)
-        sign_in = await services.register(**fields, **device_of(self.request))
+        sign_in = await sign_ins.register(**fields, **device_of(self.request))
         return self.answer(
             {"message": "Account created.", "user": render_user(sign_in.user), **tokens_of(sign_in)}, 201
         )
@@ -42,17 +42,17 @@ class SignInViewSet(StrangerViewSet):
     async def log_in(self) -> HttpResponse:
         fields = self.body(LogInSerializer)
         device = device_of(self.request)
-        sign_in = await services.log_in(**fields, **device, shown_token=shown_token(self.request))
+        sign_in = await sign_ins.log_in(**fields, **device, shown_token=shown_token(self.request))
         return self.answer({"message": "Signed in.", "user": render_user(sign_in.user), **tokens_of(sign_in)})
 
     async def refresh(self) -> HttpResponse:
         """With a refresh token in the body, or, as the seed's clients do it, a Bearer access token alone."""
         refresh_token = self.body(RefreshSerializer).get("refreshToken")
         if refresh_token:
-            sign_in = await services.refresh(refresh_token=refresh_token)
+            sign_in = await sign_ins.refresh(refresh_token=refresh_token)
             return self.answer({"message": "Tokens renewed.", **tokens_of(sign_in)})
-        visitor = await services.authenticate(bearer_token(self.request))
-        token = await services.renew(visitor=visitor)
+        visitor = await access.authenticate(bearer_token(self.request))
+        token = await sign_ins.renew(visitor=visitor)
         return self.answer({"message": "Token renewed.", "token": token})
 
 
@@ -86,17 +86,17 @@ class AccountViewSet(SignedInViewSet):
 
     async def update(self) -> HttpResponse:
         changes = self.body(ProfileSerializer)
-        user = await services.update_profile(user=self.user, changes=changes, operation=self.operation())
+        user = await profile.update_profile(user=self.user, changes=changes, operation=self.operation())
         return self.answer({"message": "Profile updated.", "user": render_user(user)})
 
     async def destroy(self) -> HttpResponse:
         fields = self.body(DeleteAccountSerializer)
-        await services.delete_account(visitor=self.visitor, **fields, ip=client_ip(self.request))
+        await deletion.delete_account(visitor=self.visitor, **fields, ip=client_ip(self.request))
         return self.answer({"message": "The account and all it owned is gone."})
 
     async def change_password(self) -> HttpResponse:
         fields = self.body(PasswordSerializer)
-        sign_in = await services.change_password(
+        sign_in = await profile.change_password(
             visitor=self.visitor,
             current_password=fields["currentPassword"],
             new_password=fields["newPassword"],
@@ -111,15 +111,15 @@ class AccountViewSet(SignedInViewSet):
         return self.answer({"message": "Unless the address is confirmed already, a mail is on its way."})
 
     async def log_out(self) -> HttpResponse:
-        await services.log_out(visitor=self.visitor)
+        await devices.log_out(visitor=self.visitor)
         return self.answer({"message": "Signed out."})
 
     async def log_out_everywhere(self) -> HttpResponse:
-        await services.sign_out_everywhere(user_id=self.user.id)
+        await devices.sign_out_everywhere(user_id=self.user.id)
         return self.answer({"message": "Signed out on all devices."})
 
     async def make_ticket(self) -> HttpResponse:
-        ticket = await services.make_ticket(visitor=self.visitor)
+        ticket = await access.make_ticket(visitor=self.visitor)
         return self.answer({"ticket": ticket, "expiresIn": TICKET_LIFE})
 
 
@@ -129,16 +129,16 @@ class DeviceViewSet(SignedInViewSet):
     calls = DEVICES
 
     async def list(self) -> HttpResponse:
-        devices = await services.list_devices(user=self.user)
+        found = await devices.list_devices(user=self.user)
         current_id = self.visitor.device_id
-        return self.answer({"devices": [render_device(device, current_id=current_id) for device in devices]})
+        return self.answer({"devices": [render_device(device, current_id=current_id) for device in found]})
 
     async def destroy(self, device_id: str) -> HttpResponse:
-        await services.sign_out_device(user=self.user, device_id=device_id)
+        await devices.sign_out_device(user=self.user, device_id=device_id)
         return self.answer({"message": "The device is signed out."})
 
 
-def tokens_of(sign_in: services.SignIn) -> dict[str, Any]:
+def tokens_of(sign_in: sign_ins.SignIn) -> dict[str, Any]:
     return {"token": sign_in.token, "refreshToken": sign_in.refresh_token, "expiresIn": sign_in.expires_in}
 
 

@@ -3,7 +3,7 @@
 from django.http import HttpRequest
 
 from accounts.models import User
-from accounts.services import Visitor, admit_stranger, authenticate
+from accounts.services.access import Visitor, admit_stranger, authenticate
 from nanobanana.errors import Unauthorized
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.throttling import client_ip

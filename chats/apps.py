@@ -5,7 +5,7 @@ class ChatsConfig(AppConfig):
     name = "chats"
 
     def ready(self) -> None:
-        from accounts.services import account_deleted
+        from accounts.services.deletion import account_deleted
         from chats.services.trash import remove_everything
 
         account_deleted.connect(remove_everything)

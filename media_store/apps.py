@@ -5,7 +5,7 @@ class MediaStoreConfig(AppConfig):
     name = "media_store"
 
     def ready(self) -> None:
-        from accounts.services import account_deleted
+        from accounts.services.deletion import account_deleted
         from media_store.services import remove_everything
 
         account_deleted.connect(remove_everything)

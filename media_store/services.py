@@ -9,7 +9,7 @@ from typing import BinaryIO
 from django.conf import settings
 
 from accounts.models import User
-from accounts.services import changes_of
+from accounts.services.access import changes_of
 from media_store.imaging import PreparedPicture, prepare
 from media_store.models import Image
 from media_store.storage import get_storage

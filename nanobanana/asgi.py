@@ -17,7 +17,7 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest  # noqa: E402
 from django.http.response import HttpResponseBase  # noqa: E402
 
 import realtime.hub  # noqa: E402
-from accounts.services import keep_finishing_deletions  # noqa: E402
+from accounts.services.deletion import keep_finishing_deletions  # noqa: E402
 from nanobanana.errors import BadRequest, PayloadTooLarge  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
 from nanobanana.redisdb import connection  # noqa: E402

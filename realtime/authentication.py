@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import parse_qs
 
-from accounts.services import Visitor, authenticate, redeem_ticket
+from accounts.services.access import Visitor, authenticate, redeem_ticket
 from chats.services.sessions import get_session
 from nanobanana.errors import Forbidden, NotFound, TokenInvalid
 from nanobanana.redisdb.event_log import Cursor

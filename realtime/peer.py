@@ -1,6 +1,6 @@
 """A connected device, as the hub sees it."""
 
-from accounts.services import Visitor
+from accounts.services.access import Visitor
 from nanobanana.events import EVERY_DEVICE
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.ids import new_id

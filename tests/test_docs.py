@@ -37,7 +37,8 @@ def test_env_example_has_exactly_the_variables_that_are_read():
 
 
 def _variables_read(source: str) -> list[str]:
-    calls = r"env\.(?:text|secret|integer|boolean|choice|words|seconds|size|url|networks|directory)\(\s*\"([A-Z_]+)\""
+    readers = "text|secret|integer|boolean|choice|words|seconds|size|url|networks|directory"
+    calls = rf"env\.(?:{readers})\(\s*\"([A-Z_]+)\""
     clouds = r"\"((?:AWS|ALIYUN)_[A-Z_]+)\""
     return re.findall(calls, source) + re.findall(clouds, source)
 

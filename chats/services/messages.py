@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.models import User
-from accounts.services import changes_of
+from accounts.services.access import changes_of
 from chats.models import TITLE_BY_DEFAULT, TITLE_FROM_TEXT, Message, Session
 from chats.services.sessions import NO_SESSION, session_handle
 from chats.titles import title_from

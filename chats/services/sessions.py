@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accounts.models import User
-from accounts.services import changes_of
+from accounts.services.access import changes_of
 from chats.models import DEFAULT_TITLE, TITLE_BY_DEFAULT, TITLE_BY_PERSON, Session
 from media_store.models import Image
 from nanobanana.errors import NotFound

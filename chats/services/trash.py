@@ -1,7 +1,7 @@
 """What becomes of sessions that are deleted."""
 
 from accounts.models import User
-from accounts.services import changes_of
+from accounts.services.access import changes_of
 from chats.models import Message, Session, TrashedSession
 from chats.services.sessions import NO_SESSION, session_handle
 from nanobanana.errors import NotFound

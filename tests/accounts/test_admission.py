@@ -10,7 +10,7 @@ import pytest
 
 from accounts.managers import SEEN_EVERY
 from accounts.models import Device, User
-from accounts.services import authenticate
+from accounts.services.access import authenticate
 from accounts.tokens import read_access_token
 from nanobanana.errors import TokenInvalid
 from nanobanana.redisdb.client import get_client

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from accounts import services
 from accounts.models import Device
-from accounts.services import activate_account, deactivate_account
+from accounts.services import sign_ins
+from accounts.services.profile import activate_account, deactivate_account
 from tests.accounts.conftest import assert_signed_in, assert_signed_out, close_code, sign_in
 from tests.accounts.test_me import events_of, stored
 from tests.support.people import Person
@@ -52,14 +52,14 @@ async def test_signing_in_is_refused_when_the_user_is_deactivated_underneath(
     anybody: httpx.AsyncClient, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes between the check of the password and the storing of the new device."""
-    check = services.verify_password
+    check = sign_ins.verify_password
 
     async def check_and_be_overtaken(password: str, encoded: str | None) -> bool:
         is_right = await check(password, encoded)
         await deactivate_account(user=await stored(alice))
         return is_right
 
-    monkeypatch.setattr(services, "verify_password", check_and_be_overtaken)
+    monkeypatch.setattr(sign_ins, "verify_password", check_and_be_overtaken)
     answer = await sign_in(anybody, alice)
     assert (answer.status_code, answer.json()["error"]) == (401, "wrong_credentials")
     assert await Device.objects.some_ids(alice.id) == []

@@ -9,9 +9,9 @@ import pytest
 from redis.exceptions import ConnectionError
 from websockets.exceptions import ConnectionClosed
 
-from accounts import services
 from accounts.managers import STEP
 from accounts.models import Device, User
+from accounts.services import deletion, devices, sign_ins
 from chats.services import trash
 from media_store.storage import get_storage
 from nanobanana.redisdb.client import get_client
@@ -144,15 +144,15 @@ async def test_signing_in_meanwhile_leaves_no_device_behind(
     anybody: httpx.AsyncClient, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The account goes between the check of the password and the storing of the new device."""
-    check = services.verify_password
+    check = sign_ins.verify_password
 
     async def check_and_be_overtaken(password: str, encoded: str | None) -> bool:
         is_right = await check(password, encoded)
-        monkeypatch.setattr(services, "verify_password", check)
+        monkeypatch.setattr(sign_ins, "verify_password", check)
         assert (await delete(alice)).status_code == 200
         return is_right
 
-    monkeypatch.setattr(services, "verify_password", check_and_be_overtaken)
+    monkeypatch.setattr(sign_ins, "verify_password", check_and_be_overtaken)
     assert (await sign_in(anybody, alice)).status_code == 401
     await assert_gone(anybody, alice)
 
@@ -179,9 +179,9 @@ def breaking_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> 
 
 
 STEPS: dict[str, Callable[[], tuple[object, str]]] = {
-    "removing devices": lambda: (services, "_remove_devices"),
+    "removing devices": lambda: (devices, "remove_devices"),
     "freeing the address": lambda: (User.objects, "release_email"),
-    "telling the others": lambda: (services.account_deleted, "asend"),
+    "telling the others": lambda: (deletion.account_deleted, "asend"),
     "removing messages": lambda: (trash, "_remove_messages"),
     "removing files": lambda: (get_storage(), "delete_prefix"),
     "the end": lambda: (User.objects, "end_deletion"),
@@ -198,7 +198,7 @@ async def test_a_deletion_that_broke_off_is_finished_later(
     assert (await delete(alice)).status_code == 503
     assert (await alice.phone.get("/api/auth/me")).status_code == 401
     assert await get_client().hget(DELETIONS, alice.id) == alice.email
-    await services.finish_deletions()
+    await deletion.finish_deletions()
     await assert_gone(anybody, alice)
 
 
@@ -208,7 +208,7 @@ async def test_a_deletion_that_could_not_begin_changes_nothing(
     before = await lasting_keys_of(alice.id)
     breaking_once(monkeypatch, User.objects, "begin_deletion")
     assert (await delete(alice)).status_code == 503
-    await services.finish_deletions()
+    await deletion.finish_deletions()
     assert await lasting_keys_of(alice.id) == before
     assert (await alice.get("/api/auth/me")).status_code == 200
 
@@ -220,9 +220,9 @@ async def test_one_that_fails_again_does_not_stop_the_others(
     for person in (alice, mallory):
         await User.objects.begin_deletion(User(person.id, person.id, email=person.email))
     breaking_once(monkeypatch, get_storage(), "delete_prefix")
-    await services.finish_deletions()
+    await deletion.finish_deletions()
     assert len(set(await get_client().hkeys(DELETIONS)) & {alice.id, mallory.id}) == 1
-    await services.finish_deletions()
+    await deletion.finish_deletions()
     for person in (alice, mallory):
         await assert_gone(anybody, person)
 
@@ -231,10 +231,10 @@ async def test_one_that_fails_again_does_not_stop_the_others(
 async def test_an_address_taken_meanwhile_stays_with_its_new_owner(
     anybody: httpx.AsyncClient, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    breaking_once(monkeypatch, services.account_deleted, "asend")
+    breaking_once(monkeypatch, deletion.account_deleted, "asend")
     await delete(alice)
     newcomer = (await anybody.post("/api/auth/register", json=registration(alice.email))).json()["user"]
-    await services.finish_deletions()
+    await deletion.finish_deletions()
     assert await get_client().get(global_key("email", alice.email)) == newcomer["id"]
     assert (await sign_in(anybody, alice)).json()["user"]["id"] == newcomer["id"]
 
@@ -270,9 +270,9 @@ async def test_looking_after_deletions_outlives_a_lost_redis(
 ) -> None:
     await User.objects.begin_deletion(User(alice.id, alice.id, email=alice.email))
     await get_client().delete(global_key("deletions", "turn"))
-    monkeypatch.setattr(services, "TURN", 0.05)
+    monkeypatch.setattr(deletion, "TURN", 0.05)
     redis_server.kill()
-    task = asyncio.create_task(services.keep_finishing_deletions())
+    task = asyncio.create_task(deletion.keep_finishing_deletions())
     await asyncio.sleep(0.2)
     redis_server.restart()
     await until_finished(alice)

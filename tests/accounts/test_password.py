@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from accounts import services
 from accounts.models import Device, User
+from accounts.services import profile, sign_ins
 from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.unit_of_work import unit_of_work
 from tests.accounts.conftest import bearer, sign_in
@@ -103,15 +103,15 @@ async def test_signing_in_meanwhile_leaves_nobody_in_with_the_old_password(
 ) -> None:
     """The sign-in comes at the worst moment: behind the look at the devices, before the change."""
     latecomer: list[httpx.Response] = []
-    look = services._other_devices
+    look = profile._other_devices
 
-    async def look_and_be_late(visitor: services.Visitor) -> list[str]:
+    async def look_and_be_late(visitor: profile.Visitor) -> list[str]:
         others = await look(visitor)
         if not latecomer:
             latecomer.append(await sign_in(anybody, alice, PASSWORD))
         return others
 
-    monkeypatch.setattr(services, "_other_devices", look_and_be_late)
+    monkeypatch.setattr(profile, "_other_devices", look_and_be_late)
     assert (await alice.put("/api/auth/password", change())).status_code == 200
     assert latecomer[0].status_code == 200
     refused = await anybody.get("/api/auth/me", headers=bearer(latecomer[0].json()["token"]))
@@ -123,15 +123,15 @@ async def test_signing_in_is_refused_when_the_password_changes_underneath(
     anybody: httpx.AsyncClient, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The change comes between the check of the old password and the storing of the new device."""
-    check = services.verify_password
+    check = sign_ins.verify_password
 
     async def check_and_be_overtaken(password: str, encoded: str | None) -> bool:
         is_right = await check(password, encoded)
-        monkeypatch.setattr(services, "verify_password", check)
+        monkeypatch.setattr(sign_ins, "verify_password", check)
         assert (await alice.put("/api/auth/password", change())).status_code == 200
         return is_right
 
-    monkeypatch.setattr(services, "verify_password", check_and_be_overtaken)
+    monkeypatch.setattr(sign_ins, "verify_password", check_and_be_overtaken)
     answer = await sign_in(anybody, alice, PASSWORD)
     assert (answer.status_code, answer.json()["error"]) == (401, "wrong_credentials")
     assert len(await Device.objects.some_ids(alice.id)) == 1

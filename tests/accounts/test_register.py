@@ -9,7 +9,7 @@ from django.conf import settings
 
 from accounts.managers import CLAIM_HELD, UNCONFIRMED_KEPT
 from accounts.models import Device, User
-from accounts.services import _new_device, _store_user
+from accounts.services.sign_ins import _new_device, _store_user
 from accounts.user_agents import LONGEST_PRODUCT
 from nanobanana.errors import ServiceUnavailable
 from nanobanana.redisdb.client import get_client
@@ -314,7 +314,7 @@ async def test_what_stands_in_the_way_of_storing_frees_the_address(
     taken = new_id()
     async with unit_of_work(taken) as work:
         User.objects.create(work, User(taken, taken, email="x@example.com", username="x", password="x"))
-    monkeypatch.setattr("accounts.services.new_id", lambda: taken)
+    monkeypatch.setattr("accounts.services.sign_ins.new_id", lambda: taken)
     answer = await register(anybody, registration(email))
     assert answer.status_code == 409
     assert await get_client().exists(global_key("email", email)) == 0

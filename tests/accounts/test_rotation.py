@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx
 
 from accounts.models import Device
-from accounts.services import GRACE
+from accounts.services.sign_ins import GRACE
 from accounts.tokens import read_access_token, read_refresh_token
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.fields import milliseconds, now

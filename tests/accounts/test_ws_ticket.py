@@ -5,7 +5,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from accounts import services
+from accounts.services.access import redeem_ticket
 from accounts.tokens import AccessToken, read_access_token
 from nanobanana.errors import TokenInvalid
 from nanobanana.redisdb.client import get_client
@@ -29,7 +29,7 @@ async def test_a_ticket_stands_for_its_device_until_its_token_expires(alice: Per
     token.set_exp(lifetime=timedelta(minutes=5))
     token["userId"], token["deviceId"] = alice.id, device_id
     alice.phone.token = str(token)
-    visitor = await services.redeem_ticket(await ticket_of(alice))
+    visitor = await redeem_ticket(await ticket_of(alice))
     assert (visitor.user.id, visitor.device_id) == (alice.id, device_id)
     assert visitor.expires_at == token["exp"]
 
@@ -39,7 +39,7 @@ async def test_a_ticket_opens_a_socket_once(alice: Person) -> None:
     ticket = await ticket_of(alice)
     assert (await alice.phone.listen(session_id, ticket=ticket, token=""))["type"] == "connected"
     with pytest.raises(TokenInvalid):
-        await services.redeem_ticket(ticket)
+        await redeem_ticket(ticket)
 
 
 async def test_a_ticket_is_kept_for_half_a_minute(alice: Person) -> None:
@@ -48,14 +48,14 @@ async def test_a_ticket_is_kept_for_half_a_minute(alice: Person) -> None:
     assert 0 < life <= 30
     await get_client().delete(key)  # as its end does
     with pytest.raises(TokenInvalid):
-        await services.redeem_ticket(ticket)
+        await redeem_ticket(ticket)
 
 
 async def test_the_ticket_of_a_signed_out_device_is_void(alice: Person) -> None:
     ticket = await ticket_of(alice)
     await alice.phone.post("/api/auth/logout")
     with pytest.raises(TokenInvalid):
-        await services.redeem_ticket(ticket)
+        await redeem_ticket(ticket)
 
 
 async def test_no_two_tickets_are_the_same(alice: Person) -> None:
@@ -78,7 +78,7 @@ async def test_what_is_no_ticket_is_refused_and_reads_no_other_key(alice: Person
         f"*.{word}",
     ):
         with pytest.raises(TokenInvalid):
-            await services.redeem_ticket(ticket)
+            await redeem_ticket(ticket)
     assert await get_client().exists(owner_key(alice.id, "ticket", word)) == 1
 
 

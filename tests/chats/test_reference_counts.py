@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from accounts.models import User
-from accounts.services import register
+from accounts.services.sign_ins import register
 from chats.services.messages import (
     attach_image,
     create_message,

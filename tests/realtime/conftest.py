@@ -18,7 +18,7 @@ from tests.support.web_server import WebServer, serve_in_another_process
 
 django.setup()
 
-from accounts.services import authenticate  # noqa: E402
+from accounts.services.access import authenticate  # noqa: E402
 from nanobanana.redisdb.client import get_client  # noqa: E402
 from nanobanana.redisdb.event_log import Cursor  # noqa: E402
 from nanobanana.redisdb.keys import events_key, log_key  # noqa: E402

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from accounts.models import Device, User
-from accounts.services import deactivate_account
+from accounts.services.profile import deactivate_account
 from accounts.tokens import read_access_token
 from nanobanana.redisdb.client import get_client
 from tests.realtime.conftest import Client

@@ -4,7 +4,8 @@ from accounts import guessing, mail
 from accounts.links import LinkInvalid, Purpose, find_link, issue_link, send_verification
 from accounts.models import Device, User
 from accounts.passwords import hash_password, refuse_weak_password
-from accounts.services import NOBODY, find_user, sign_out_everywhere
+from accounts.services.access import NOBODY, find_user
+from accounts.services.devices import sign_out_everywhere
 from nanobanana.events import UserUpdated
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.unit_of_work import UnitOfWork, unit_of_work

@@ -1,0 +1,91 @@
+"""Whose a request is: tokens, tickets and addresses; and the unit of work on what a user has."""
+
+import unicodedata
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from accounts import tokens
+from accounts.models import Device, User
+from nanobanana.errors import TokenInvalid, TooManyRequests
+from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work
+from nanobanana.throttling import Budget, Standing, site_of
+
+NOBODY = User("0" * 26, "0" * 26, email="", password="")  # whom to look for when nobody was found
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Whose request or socket it is; `expires_at` is in Unix seconds."""
+
+    user: User
+    device_id: str
+    expires_at: int
+    standing: Standing | None = None  # with the budget that the request was counted against
+
+
+@asynccontextmanager
+async def changes_of(user: User, operation: Operation | None = None) -> AsyncIterator[UnitOfWork]:
+    """A unit of work on what a user has; refused when the account is gone. The user learns the new cursor."""
+    async with unit_of_work(user.id, operation) as work:
+        work.expect_exists(user, TokenInvalid())
+        yield work
+    if work.changed:
+        user.cursor = work.cursor
+
+
+async def authenticate(token: str, budget: Budget | None = None) -> Visitor:
+    """The visitor of an access token, whose device and user must still be there.
+
+    In the same round trip the request is counted against the user's budget; TooManyRequests when it is spent.
+    """
+    return await visitor_of(tokens.read_access_token(token), budget)
+
+
+async def admit_stranger(ip: str, budget: Budget) -> Standing | None:
+    """Count the request of nobody known against the budget of its address; None without a limit."""
+    standing = await Device.objects.admit_stranger(site_of(ip), budget)
+    _refuse_if_spent(standing)
+    return standing
+
+
+async def redeem_ticket(ticket: str, budget: Budget | None = None) -> Visitor:
+    """The visitor a socket's ticket stands for; the ticket is gone then."""
+    taken = await Device.objects.take_ticket(ticket)
+    if taken is None:
+        raise TokenInvalid
+    return await visitor_of(tokens.Claims(*taken), budget)
+
+
+async def make_ticket(*, visitor: Visitor) -> str:
+    return await Device.objects.make_ticket(visitor.user.id, visitor.device_id, visitor.expires_at)
+
+
+async def find_user(email: str) -> User | None:
+    """Whose address it is; that it is nobody's takes as many steps to find out."""
+    user_id = await User.objects.id_of_email(normalized_email(email)) or NOBODY.id
+    try:
+        return await User.objects.aget(user_id, user_id)
+    except DoesNotExist:
+        return None
+
+
+def normalized_email(email: str) -> str:
+    """The form in which addresses are unique: NFKC, case folded."""
+    return unicodedata.normalize("NFKC", email.strip()).casefold()
+
+
+async def visitor_of(claims: tokens.Claims, budget: Budget | None = None) -> Visitor:
+    user = User(claims.user_id, claims.user_id)
+    device = Device(claims.user_id, claims.device_id)
+    pairs, standing = await Device.objects.admit(user, device, budget)
+    if not pairs or not user.load(pairs).is_active:
+        raise TokenInvalid
+    _refuse_if_spent(standing)
+    return Visitor(user, claims.device_id, claims.expires_at, standing)
+
+
+def _refuse_if_spent(standing: Standing | None) -> None:
+    if standing and standing.wait:
+        raise TooManyRequests(retry_after=standing.retry_after, headers=standing.headers)

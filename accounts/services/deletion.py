@@ -1,0 +1,58 @@
+"""Deleting an account: marked first, then removed in steps that can be repeated."""
+
+import asyncio
+import logging
+
+from django.dispatch import Signal
+from redis.exceptions import RedisError
+
+from accounts.managers import TURN
+from accounts.models import User
+from accounts.services.access import Visitor
+from accounts.services.devices import sign_out_everywhere
+from accounts.services.profile import confirm_password
+from nanobanana.redisdb.unit_of_work import unit_of_work
+
+logger = logging.getLogger(__name__)
+
+# Sent with `user_id` when an account goes; the apps above remove what they keep of it. A receiver can be
+# called again for the same account, after a crash.
+account_deleted = Signal()
+
+
+async def delete_account(*, visitor: Visitor, password: str, ip: str) -> None:
+    """Delete the account and all it owns. It is gone for everyone at once; the rest follows in steps."""
+    user = visitor.user
+    await confirm_password(visitor=visitor, password=password, ip=ip)
+    await User.objects.begin_deletion(user)
+    await finish_deletion(user.id, user.email)
+
+
+async def finish_deletion(user_id: str, email: str) -> None:
+    """Do, or take up again, what deletes an account; each step can be repeated."""
+    async with unit_of_work(user_id) as work:
+        work.write("delete", User(user_id, user_id).key)
+    await sign_out_everywhere(user_id=user_id)
+    await User.objects.release_email(email, user_id)
+    await account_deleted.asend(sender=User, user_id=user_id)
+    await User.objects.end_deletion(user_id)
+
+
+async def finish_deletions() -> None:
+    """Take up the deletions that were left behind; one that fails again does not stop the others."""
+    for user_id, email in (await User.objects.deletions()).items():
+        try:
+            await finish_deletion(user_id, email)
+        except Exception:
+            logger.exception("The deletion of %s is not finished", user_id)
+
+
+async def keep_finishing_deletions() -> None:
+    """The same for as long as the process lives, with one process at a time having its turn."""
+    while True:
+        try:
+            if await User.objects.take_turn():
+                await finish_deletions()
+        except (RedisError, OSError) as error:
+            logger.warning("Nobody can look after deletions now: %s", error)
+        await asyncio.sleep(TURN)
