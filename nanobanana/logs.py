@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nanobanana.request_ids import request_id
 
-SECRETS = re.compile(r"\?\S+|\beyJ[\w.-]+")  # the query of an address, and a JSON Web Token
+SECRETS = re.compile(r"(?<=\?)\S+|\beyJ[\w.-]+")  # the query of an address, and a JSON Web Token
 
 
 class LineFormatter(logging.Formatter):

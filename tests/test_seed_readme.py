@@ -257,7 +257,7 @@ def assert_of_kind(name: str, found: Any, example: Any) -> None:
 
 async def test_a_user_registers_signs_in_and_is_shown(reader: Reader) -> None:
     signed_in, me = await reader.send(LOG_IN), await reader.send(GET_USER)
-    assert_like(signed_in["user"], USER)
+    assert_like(signed_in["user"], USER, "emailVerified")
     assert me == {"user": signed_in["user"]}
     assert (me["user"]["email"], me["user"]["username"]) == ("user@example.com", "username")
 

@@ -6,14 +6,15 @@ from typing import Any
 import orjson
 import pytest
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent
-from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParserError
 from redis import exceptions as redis_errors
 from rest_framework.serializers import ValidationError
 
 from nanobanana import errors
-from nanobanana.exception_handler import request_id, sentences_by_field, to_response, translate
+from nanobanana.exception_handler import sentences_by_field, to_response, translate
+from nanobanana.logs import LineFormatter
 from nanobanana.redisdb import exceptions as redisdb
+from nanobanana.request_ids import begin_request
 
 WRAPPED = "Error running script (call to f_4bba): @user_script:11: @user_script: 11: -{reply}"
 FULL = "OOM command not allowed when used memory > 'maxmemory'."
@@ -60,7 +61,7 @@ BUSY = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SH
     ids=lambda value: f"{type(value).__name__} {value}"[:60] if isinstance(value, Exception) else str(value),
 )
 def test_every_exception_has_an_answer(error: Exception, status: int, code: str) -> None:
-    answer = to_response(error, HttpRequest())
+    answer = to_response(error)
     content = orjson.loads(answer.content)
     assert (answer.status_code, content["error"]) == (status, code)
     assert content["message"].endswith(".")
@@ -68,26 +69,31 @@ def test_every_exception_has_an_answer(error: Exception, status: int, code: str)
     assert ("WWW-Authenticate" in answer) == (status == 401)
 
 
+def line_of(record: logging.LogRecord) -> str:
+    return LineFormatter("{request_id} {message}", style="{").format(record)
+
+
 @pytest.mark.parametrize("error", [KeyError("salt"), redis_errors.ResponseError("ERR salt"), OSError("salt")])
 def test_what_is_our_fault_is_not_explained_to_the_caller_but_to_the_log(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    request = HttpRequest()
-    answer = to_response(error, request)
+    identifier = begin_request()
+    answer = to_response(error)
     assert b"salt" not in answer.content
+    assert orjson.loads(answer.content)["requestId"] == identifier
     [record] = caplog.records
     assert record.levelno == logging.ERROR
-    assert request_id(request) in record.getMessage()
+    assert line_of(record).startswith(f"{identifier} Unexpected")
     assert record.exc_info
     assert record.exc_info[1] is error
 
 
 def test_an_outage_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    request = HttpRequest()
-    to_response(redis_errors.ConnectionError("Error 111 connecting."), request)
+    identifier = begin_request()
+    to_response(redis_errors.ConnectionError("Error 111 connecting."))
     [record] = caplog.records
     assert record.exc_info is None
-    assert request_id(request) in record.getMessage()
+    assert line_of(record).startswith(f"{identifier} Redis does not serve")
     assert "Error 111" in record.getMessage()
 
 
@@ -98,14 +104,8 @@ def test_what_is_the_caller_s_fault_is_not_logged(error: Exception, caplog: pyte
 
 
 def test_who_is_not_signed_in_is_told_how_to() -> None:
-    answer = to_response(errors.TokenInvalid(), HttpRequest())
+    answer = to_response(errors.TokenInvalid())
     assert answer["WWW-Authenticate"] == 'Bearer realm="nanobanana"'
-
-
-def test_a_request_keeps_its_id() -> None:
-    request = HttpRequest()
-    assert request_id(request) == request_id(request)
-    assert request_id(HttpRequest()) != request_id(request)
 
 
 @pytest.mark.parametrize(

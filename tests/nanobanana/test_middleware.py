@@ -12,7 +12,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from nanobanana.logs import AppendingFileHandler
+from nanobanana.logs import AppendingFileHandler, LineFormatter
 from nanobanana.server import PROJECT
 from tests.support.people import Person
 
@@ -21,9 +21,10 @@ REQUEST_LINE = re.compile(r"(\S+) (\S+) (\d{3}) \d+\.\dms ([0-9a-f]{16})")
 
 def request_lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, ...]]:
     """(method, path, status, request id) of every line about a request."""
-    messages = [record.getMessage() for record in caplog.records if record.name == "nanobanana.requests"]
-    matches = [REQUEST_LINE.fullmatch(message) for message in messages]
-    assert None not in matches, messages
+    records = [record for record in caplog.records if record.name == "nanobanana.requests"]
+    lines = [f"{record.getMessage()} {vars(record)['request_id']}" for record in records]
+    matches = [REQUEST_LINE.fullmatch(line) for line in lines]
+    assert None not in matches, lines
     return [match.groups() for match in matches if match]
 
 
@@ -71,6 +72,7 @@ async def test_nobody_writes_a_line_of_their_own(
 def log(tmp_path: Path) -> Iterator[logging.Logger]:
     """A logger with a file of its own in a directory that does not exist yet."""
     handler = AppendingFileHandler(tmp_path / "logs" / "combined.log")
+    handler.setFormatter(LineFormatter())
     logger = logging.getLogger("test-of-log-files")
     logger.addHandler(handler)
     yield logger
@@ -158,7 +160,7 @@ async def test_errors_stand_in_their_own_file_too(alice: Person) -> None:
     logging.getLogger("nanobanana.test").error("something broke %s", alice.id)
     logging.getLogger("nanobanana.test").info("something went well %s", alice.id)
     logs = Path(os.environ["LOG_DIR"])
-    assert f"ERROR nanobanana.test something broke {alice.id}" in (logs / "error.log").read_text()
+    assert f"ERROR nanobanana.test - something broke {alice.id}" in (logs / "error.log").read_text()
     assert f"something went well {alice.id}" not in (logs / "error.log").read_text()
-    for line in (f"something broke {alice.id}", f"INFO nanobanana.test something went well {alice.id}"):
+    for line in (f"something broke {alice.id}", f"INFO nanobanana.test - something went well {alice.id}"):
         assert line in (logs / "combined.log").read_text()

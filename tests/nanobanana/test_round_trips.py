@@ -51,7 +51,7 @@ async def things(alice: Person) -> dict[str, str]:
         ("GET", "/api/auth/me", None, 1),
         ("PUT", "/api/auth/me", {"username": "Ann"}, 2),
         ("PUT", "/api/auth/me", {}, 1),
-        ("POST", "/api/auth/refresh", None, 1),
+        ("POST", "/api/auth/refresh", None, 2),
         ("POST", "/api/auth/ws-ticket", None, 2),
         ("GET", "/api/sessions", None, 2),
         ("GET", "/api/sessions/{session}", None, 2),

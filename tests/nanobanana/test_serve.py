@@ -309,7 +309,9 @@ def test_a_redis_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_redis_that_forgets_is_refused_in_production(tmp_path: Path) -> None:
     with evicting_redis(tmp_path) as url:
-        code, errors = run("--port", "0", var=tmp_path, REDIS_URL=url, NODE_ENV="production")
+        code, errors = run(
+            "--port", "0", var=tmp_path, REDIS_URL=url, EMAIL_URL="smtp://localhost", NODE_ENV="production"
+        )
     assert code == 1
     assert errors == (
         "CommandError: Redis deletes accounts and messages when its memory is full (maxmemory-policy "
