@@ -12,7 +12,7 @@ from enum import StrEnum
 from redis.exceptions import RedisError
 
 from accounts import mail
-from accounts.models import User
+from accounts.models import Password, User
 from nanobanana.errors import ValidationFailed
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.ids import is_id
@@ -39,13 +39,15 @@ class Link:
     """A link that is good; `key` is what the commit that uses it has to find and delete."""
 
     user: User
+    password: Password
     key: str
 
 
 async def issue_link(user: User, purpose: Purpose) -> str | None:
     """A new token, or None after too many of them."""
     secret = secrets.token_urlsafe(32)
-    issued = await User.objects.keep_link(user.id, purpose, _digest(secret), _holds_for(user, purpose))
+    holds_for = _holds_for(user, await Password.objects.find(user.id), purpose)
+    issued = await User.objects.keep_link(user.id, purpose, _digest(secret), holds_for)
     return f"{user.id}.{secret}" if issued <= MAILS_AN_HOUR else None
 
 
@@ -59,9 +61,10 @@ async def find_link(token: str, purpose: Purpose) -> Link:
         user = await User.objects.aget(user_id, user_id)
     except DoesNotExist as error:
         raise LinkInvalid from error
-    if not user.is_active or holds_for != _holds_for(user, purpose):
+    password = await Password.objects.find(user_id)
+    if password is None or not user.is_active or holds_for != _holds_for(user, password, purpose):
         raise LinkInvalid
-    return Link(user, User.objects.link_key(user_id, purpose, _digest(secret)))
+    return Link(user, password, User.objects.link_key(user_id, purpose, _digest(secret)))
 
 
 async def send_verification(user: User) -> None:
@@ -78,9 +81,10 @@ async def welcome(user: User) -> None:
         logger.error("No link to verify the address of %s: %s", user.id, error)
 
 
-def _holds_for(user: User, purpose: Purpose) -> str:
+def _holds_for(user: User, password: Password | None, purpose: Purpose) -> str:
     """What has to stay as it is for a link to be good: a reset's is void once the password has changed."""
-    return _digest(user.password if purpose is Purpose.RESET else user.email)
+    encoded = password.encoded if password else ""
+    return _digest(encoded if purpose is Purpose.RESET else user.email)
 
 
 def _digest(text: str) -> str:

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from nanobanana.redisdb import scripts
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER, ask, get_client
+from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import is_id, new_id
 from nanobanana.redisdb.keys import doorbell_channel, events_key, global_key, log_key, owner_key
@@ -20,7 +21,7 @@ from nanobanana.redisdb.unit_of_work import UnitOfWork
 from nanobanana.throttling import Budget, Standing
 
 if TYPE_CHECKING:
-    from accounts.models import Device, User
+    from accounts.models import Device, Password, User
 
 PENDING = "pending:"
 CLAIM_HELD = 60_000  # milliseconds: longer than a registration takes
@@ -73,13 +74,13 @@ class UserManager(Manager["User"]):
             work.write("expire", key, UNCONFIRMED_KEPT)
 
     def keep(self, work: UnitOfWork, user: "User", device: "Device") -> None:
-        user_key, device_key, *others = self._registration_keys(user, device)
-        for key in (user_key, *others):
+        for key in self._registration_keys(user, device):
             work.write("persist", key)
-        work.write("expire", device_key, DEVICE_LIFE)
+        work.write("expire", device.key, DEVICE_LIFE)
 
     def _registration_keys(self, user: "User", device: "Device") -> list[str]:
-        return [user.key, device.key, device.indexes[0].key_of(device), log_key(user.id)]
+        password_key = owner_key(user.id, "password", user.id)
+        return [user.key, password_key, device.key, device.indexes[0].key_of(device), log_key(user.id)]
 
     # ---- the links of mails
     async def keep_link(self, user_id: str, purpose: str, digest: str, holds_for: str) -> int:
@@ -125,6 +126,14 @@ class UserManager(Manager["User"]):
 
     async def _exists(self, user_id: str) -> bool:
         return bool(await ask("EXISTS", self.model.key_prefix(user_id) + user_id))
+
+
+class PasswordManager(Manager["Password"]):
+    async def find(self, user_id: str) -> "Password | None":
+        try:
+            return await self.aget(user_id, user_id)
+        except DoesNotExist:
+            return None
 
 
 class DeviceManager(Manager["Device"]):

@@ -1,6 +1,6 @@
 """Users and their devices."""
 
-from accounts.managers import DeviceManager, UserManager
+from accounts.managers import DeviceManager, PasswordManager, UserManager
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.fields import BooleanField, DateTimeField, Nullable, TextField, now
 from nanobanana.redisdb.ids import new_id
@@ -15,7 +15,6 @@ class User(Model):
     email = TextField()
     username = TextField()
     avatar = Nullable(TextField())
-    password = TextField()
     email_verified = BooleanField(default=False)
     is_active = BooleanField(default=True)
     created_at = DateTimeField(default=now)
@@ -25,6 +24,15 @@ class User(Model):
     objects = UserManager()
 
     cursor: Cursor | None = None  # where the log stands after the latest change made with this instance
+
+
+class Password(Model):
+    """The hash of a password, under its user's id; apart from the user, so that no event carries it."""
+
+    kind = "password"
+    encoded = TextField()
+
+    objects = PasswordManager()
 
 
 class Device(Model):

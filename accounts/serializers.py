@@ -1,5 +1,6 @@
 """What accounts accept, and how users and devices are answered."""
 
+import re
 from typing import Any
 
 from rest_framework import serializers
@@ -10,6 +11,8 @@ from accounts.services.access import normalized_email
 from nanobanana.serializers import IdField, MomentField, TextField, timestamp
 
 LONGEST_ADDRESS = 254
+# Controls, and what turns the text behind it round.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 DISPLAY_NAME = "A name to show; it need not be unique."
 AVATAR = "The address of a picture."
 
@@ -43,9 +46,24 @@ class PasswordField(TextField):
         super().run_validators(normalized(value))
 
 
+class NameField(TextField):
+    """A name as it is shown to others, without characters that change how what stands around it looks."""
+
+    default_error_messages = {"unprintable": "Control characters are not allowed."}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_length=3, max_length=30, trim_whitespace=True, help_text=DISPLAY_NAME, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        name = super().to_internal_value(data)
+        if UNPRINTABLE.search(name):
+            self.fail("unprintable")
+        return name
+
+
 class RegisterSerializer(serializers.Serializer):
     email = EmailField()
-    username = TextField(min_length=3, max_length=30, trim_whitespace=True, help_text=DISPLAY_NAME)
+    username = NameField()
     password = PasswordField(min_length=SHORTEST)
 
 
@@ -67,9 +85,7 @@ class ResetSerializer(LinkSerializer):
 
 
 class ProfileSerializer(serializers.Serializer):
-    username = TextField(
-        min_length=3, max_length=30, trim_whitespace=True, required=False, help_text=DISPLAY_NAME
-    )
+    username = NameField(required=False)
     avatar = serializers.URLField(max_length=2048, allow_null=True, required=False, help_text=AVATAR)
 
 

@@ -51,7 +51,7 @@ class SignInViewSet(StrangerViewSet):
         if refresh_token:
             sign_in = await sign_ins.refresh(refresh_token=refresh_token)
             return self.answer({"message": "Tokens renewed.", **tokens_of(sign_in)})
-        visitor = await access.authenticate(bearer_token(self.request))
+        visitor = await access.authenticate(bearer_token(self.request.META.get("HTTP_AUTHORIZATION", "")))
         token = await sign_ins.renew(visitor=visitor)
         return self.answer({"message": "Token renewed.", "token": token})
 
@@ -151,6 +151,6 @@ def device_of(request: HttpRequest) -> dict[str, str]:
 def shown_token(request: HttpRequest) -> str | None:
     """The token of a caller who need not have one."""
     try:
-        return bearer_token(request)
+        return bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
     except Unauthorized:
         return None

@@ -1,7 +1,5 @@
 """The bases of the viewsets whose requests are counted: of who is signed in, and of anybody."""
 
-from django.http import HttpRequest
-
 from accounts.models import User
 from accounts.services.access import Visitor, admit_stranger, authenticate
 from nanobanana.errors import Unauthorized
@@ -20,7 +18,9 @@ class SignedInViewSet(ViewSet):
         return self.visitor.user
 
     async def admit(self) -> None:
-        self.visitor = await authenticate(bearer_token(self.request), self.budget)
+        self.visitor = await authenticate(
+            bearer_token(self.request.META.get("HTTP_AUTHORIZATION", "")), self.budget
+        )
         self.standing = self.visitor.standing
 
     def cursor(self) -> Cursor | None:
@@ -34,9 +34,9 @@ class StrangerViewSet(ViewSet):
         self.standing = await admit_stranger(client_ip(self.request), self.budget)
 
 
-def bearer_token(request: HttpRequest) -> str:
+def bearer_token(authorization: str) -> str:
     """The token of `Authorization: Bearer <token>`."""
-    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized
     return token.strip()

@@ -18,7 +18,9 @@ from django.http.response import HttpResponseBase  # noqa: E402
 
 import realtime.hub  # noqa: E402
 from accounts.services.deletion import keep_finishing_deletions  # noqa: E402
-from nanobanana.errors import BadRequest, PayloadTooLarge  # noqa: E402
+from accounts.tokens import read_access_token  # noqa: E402
+from accounts.viewsets import bearer_token  # noqa: E402
+from nanobanana.errors import APIError, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
 from nanobanana.redisdb import connection  # noqa: E402
 from realtime.background import Background  # noqa: E402
@@ -42,25 +44,25 @@ class HTTPHandler(ASGIHandler):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body, is_complete = await read_body(receive, limit_of(scope))
+            limit, refusal = limit_of(scope)
+            body, is_complete = await read_body(receive, limit)
         except RequestAborted:
             return
         with body:
-            response = await self.respond(scope, body, is_complete)
+            response = await self.respond(scope, body, None if is_complete else refusal)
             try:
                 await self.send_response(response, send)
             finally:
                 for close in response._resource_closers:
                     close()
 
-    async def respond(self, scope: Scope, body: IO[bytes], is_complete: bool) -> HttpResponseBase:
+    async def respond(self, scope: Scope, body: IO[bytes], refusal: APIError | None) -> HttpResponseBase:
         try:
             request = ASGIRequest(scope, body)
         except UnicodeDecodeError:
             request = ASGIRequest({**scope, "query_string": b""}, body)
-            request.refusal = BadRequest("The address is not UTF-8.")
-        if not is_complete:
-            request.refusal = PayloadTooLarge()
+            refusal = refusal or BadRequest("The address is not UTF-8.")
+        request.refusal = refusal
         try:
             response = await self._middleware_chain(request)
         except Exception as error:
@@ -69,12 +71,19 @@ class HTTPHandler(ASGIHandler):
         return response
 
 
-def limit_of(scope: Scope) -> int:
-    """How many bytes the body of this request may have."""
-    content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    if content_type.lower().startswith(b"multipart/"):
-        return settings.MAX_FILE_SIZE * settings.MAX_FILES_AT_ONCE + MULTIPART_OVERHEAD
-    return JSON_BODY
+def limit_of(scope: Scope) -> tuple[int, APIError]:
+    """How many bytes the body of this request may have, and what is answered to a longer one.
+
+    Strangers, who have no token of ours to show, cannot fill the disk.
+    """
+    headers = dict(scope["headers"])
+    if not headers.get(b"content-type", b"").lower().startswith(b"multipart/"):
+        return JSON_BODY, PayloadTooLarge()
+    try:
+        read_access_token(bearer_token(headers.get(b"authorization", b"").decode("latin-1")))
+    except Unauthorized as error:
+        return JSON_BODY, error
+    return settings.MAX_FILE_SIZE * settings.MAX_FILES_AT_ONCE + MULTIPART_OVERHEAD, PayloadTooLarge()
 
 
 async def read_body(receive: Receive, limit: int) -> tuple[IO[bytes], bool]:

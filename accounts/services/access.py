@@ -12,7 +12,7 @@ from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work
 from nanobanana.throttling import Budget, Standing, site_of
 
-NOBODY = User("0" * 26, "0" * 26, email="", password="")  # whom to look for when nobody was found
+NOBODY = User("0" * 26, "0" * 26, email="")  # whom to look for when nobody was found
 
 
 @dataclass(frozen=True)

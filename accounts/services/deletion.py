@@ -7,7 +7,7 @@ from django.dispatch import Signal
 from redis.exceptions import RedisError
 
 from accounts.managers import TURN
-from accounts.models import User
+from accounts.models import Password, User
 from accounts.services.access import Visitor
 from accounts.services.devices import sign_out_everywhere
 from accounts.services.profile import confirm_password
@@ -32,6 +32,7 @@ async def finish_deletion(user_id: str, email: str) -> None:
     """Do, or take up again, what deletes an account; each step can be repeated."""
     async with unit_of_work(user_id) as work:
         work.write("delete", User(user_id, user_id).key)
+        work.write("delete", Password(user_id, user_id).key)
     await sign_out_everywhere(user_id=user_id)
     await User.objects.release_email(email, user_id)
     await account_deleted.asend(sender=User, user_id=user_id)

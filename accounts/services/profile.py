@@ -3,14 +3,12 @@
 from typing import Any
 
 from accounts import guessing
-from accounts.models import Device, User
+from accounts.models import Device, Password, User
 from accounts.passwords import hash_password, refuse_weak_password, verify_password
 from accounts.services.access import Visitor, changes_of
 from accounts.services.devices import device_of, remove_devices, sign_out_everywhere
 from accounts.services.sign_ins import SignIn, sign_in_of
-from nanobanana.errors import (
-    CredentialsWrong,
-)
+from nanobanana.errors import CredentialsWrong
 from nanobanana.events import UserUpdated
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.unit_of_work import Operation
@@ -29,14 +27,15 @@ async def update_profile(*, user: User, changes: dict[str, Any], operation: Oper
 async def change_password(*, visitor: Visitor, current_password: str, new_password: str, ip: str) -> SignIn:
     """Change the password and sign every other device out."""
     user = visitor.user
-    await confirm_password(visitor=visitor, password=current_password, ip=ip)
+    stored = await confirm_password(visitor=visitor, password=current_password, ip=ip)
     await refuse_weak_password(new_password, email=user.email, username=user.username, field="newPassword")
     encoded = await hash_password(new_password)
     device = await device_of(visitor=visitor)
     others = await _other_devices(visitor)
     async with changes_of(user) as work:
-        work.expect_equal(user, "password")
-        User.objects.update(work, user, password=encoded, updated_at=now())
+        work.expect_equal(stored, "encoded")
+        Password.objects.update(work, stored, encoded=encoded)
+        User.objects.update(work, user, updated_at=now())
         Device.objects.remove_ids(work, "devices", others)
         Device.objects.rotate(work, device)
         work.emit(UserUpdated(user_id=user.id), user)
@@ -46,11 +45,14 @@ async def change_password(*, visitor: Visitor, current_password: str, new_passwo
     return sign_in_of(user, device)
 
 
-async def confirm_password(*, visitor: Visitor, password: str, ip: str) -> None:
+async def confirm_password(*, visitor: Visitor, password: str, ip: str) -> Password:
+    """The stored hash, which this password fits; CredentialsWrong when it does not."""
     user = visitor.user
     async with guessing.one_try(email=user.email, ip=ip, device_id=visitor.device_id):
-        if not await verify_password(password, user.password):
+        stored = await Password.objects.find(user.id)
+        if not await verify_password(password, stored.encoded if stored else None) or stored is None:
             raise CredentialsWrong("The current password is wrong.")
+    return stored
 
 
 async def deactivate_account(*, user: User) -> None:

@@ -2,7 +2,7 @@
 
 from accounts import guessing, mail
 from accounts.links import LinkInvalid, Purpose, find_link, issue_link, send_verification
-from accounts.models import Device, User
+from accounts.models import Device, Password, User
 from accounts.passwords import hash_password, refuse_weak_password
 from accounts.services.access import NOBODY, find_user
 from accounts.services.devices import sign_out_everywhere
@@ -27,9 +27,10 @@ async def reset_password(*, token: str, password: str) -> None:
     encoded = await hash_password(password)
     device_ids = await Device.objects.some_ids(user.id)
     async with unit_of_work(user.id) as work:
-        work.expect_equal(user, "password", LinkInvalid())
+        work.expect_equal(link.password, "encoded", LinkInvalid())
         _use(work, link.key)
-        User.objects.update(work, user, password=encoded, email_verified=True, updated_at=now())
+        Password.objects.update(work, link.password, encoded=encoded)
+        User.objects.update(work, user, email_verified=True, updated_at=now())
         Device.objects.remove_ids(work, "devices", device_ids)
         work.emit(UserUpdated(user_id=user.id), user)
     await sign_out_everywhere(user_id=user.id)  # who came in with the old password in the meantime, too

@@ -3,14 +3,13 @@
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 
 from accounts import guessing, links, tokens
-from accounts.models import Device, User
+from accounts.models import Device, Password, User
 from accounts.passwords import hash_password, is_outdated, refuse_weak_password, verify_password
-from accounts.services.access import Visitor, changes_of, find_user, normalized_email, visitor_of
+from accounts.services.access import NOBODY, Visitor, changes_of, find_user, normalized_email, visitor_of
 from accounts.services.devices import device_of, log_out, remove_devices
 from nanobanana.errors import (
     CredentialsWrong,
@@ -66,12 +65,13 @@ async def log_in(
     """
     address = normalized_email(email)
     found = await find_user(address)
+    stored = await Password.objects.find((found or NOBODY).id)
     known_device = await _device_of_token(shown_token, found)
     async with guessing.one_try(email=address, ip=ip, device_id=known_device):
-        user = await _check_credentials(found, password)
+        user, stored = await _check_credentials(found, stored, password)
     device = _new_device(user.id, device_name, ip)
     try:
-        await _store_sign_in(user, device, password)
+        await _store_sign_in(user, stored, device, password)
     except CommitRefused:  # the hash changed meanwhile, and with it the password, or nothing but its kind
         return await log_in(
             email=email, password=password, device_name=device_name, ip=ip, shown_token=shown_token
@@ -114,34 +114,37 @@ def sign_in_of(user: User, device: Device) -> SignIn:
 
 async def _store_user(user: User, password: str, device: Device) -> None:
     encoded = await hash_password(password)
-    user.__dict__.update(password=encoded, last_login_at=now())
+    user.__dict__.update(last_login_at=now())
     async with unit_of_work(user.id) as work:
         User.objects.create(work, user)
+        Password.objects.create(work, Password(user.id, user.id, encoded=encoded))
         Device.objects.create(work, device)
         User.objects.keep_for_now(work, user, device)
     if not await User.objects.confirm_email(user.email, user.id):
         raise ServiceUnavailable
 
 
-async def _store_sign_in(user: User, device: Device, password: str) -> None:
+async def _store_sign_in(user: User, stored: Password, device: Device, password: str) -> None:
     """Store the device, and a new hash of the password if the one there is outdated."""
-    changes: dict[str, Any] = {"last_login_at": now()}
-    if is_outdated(user.password):
-        changes["password"] = await hash_password(password)
+    renewed = await hash_password(password) if is_outdated(stored.encoded) else None
     async with unit_of_work(user.id) as work:
         work.expect_exists(user, CredentialsWrong())
-        work.expect_equal(user, "password")
+        work.expect_equal(stored, "encoded")
         work.expect_equal(user, "is_active", CredentialsWrong())
-        User.objects.update(work, user, **changes)
+        User.objects.update(work, user, last_login_at=now())
+        if renewed:
+            Password.objects.update(work, stored, encoded=renewed)
         Device.objects.create(work, device)
         User.objects.keep(work, user, device)
 
 
-async def _check_credentials(user: User | None, password: str) -> User:
-    is_right = await verify_password(password, user.password if user else None)
-    if user is None or not is_right or not user.is_active:
+async def _check_credentials(
+    user: User | None, stored: Password | None, password: str
+) -> tuple[User, Password]:
+    is_right = await verify_password(password, stored.encoded if stored else None)
+    if user is None or stored is None or not is_right or not user.is_active:
         raise CredentialsWrong
-    return user
+    return user, stored
 
 
 async def _device_of_token(token: str | None, user: User | None) -> str | None:

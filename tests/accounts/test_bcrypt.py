@@ -6,10 +6,10 @@ import bcrypt
 import httpx
 import pytest
 
-from accounts.models import User
+from accounts.models import Password
 from nanobanana.redisdb.unit_of_work import unit_of_work
 from tests.accounts.conftest import sign_in
-from tests.accounts.test_me import stored
+from tests.accounts.test_me import stored_password
 from tests.support.people import Person
 
 QUICK = 4  # rounds, as the strength is not what these tests are about
@@ -23,7 +23,7 @@ async def bring_along(person: Person, password: str, prefix: bytes = b"2a") -> N
 
 async def keep(person: Person, encoded: str) -> None:
     async with unit_of_work(person.id) as work:
-        User.objects.update(work, User(person.id, person.id), password=encoded)
+        Password.objects.update(work, Password(person.id, person.id), encoded=encoded)
 
 
 @pytest.mark.parametrize("prefix", [b"2a", b"2b"])
@@ -33,7 +33,7 @@ async def test_it_signs_in_and_is_hashed_anew(
     await bring_along(alice, "password123", prefix)
     for _ in range(2):
         assert (await sign_in(anybody, alice, "password123")).status_code == 200
-        assert (await stored(alice)).password.startswith("argon2$argon2id$")
+        assert (await stored_password(alice)).startswith("argon2$argon2id$")
     assert (await sign_in(anybody, alice, "password124")).status_code == 401
 
 
@@ -48,7 +48,7 @@ async def test_a_hash_that_another_program_made_is_understood(
 async def test_a_wrong_password_leaves_the_hash(anybody: httpx.AsyncClient, alice: Person) -> None:
     await bring_along(alice, "password123")
     assert (await sign_in(anybody, alice, "password124")).status_code == 401
-    assert (await stored(alice)).password.startswith("bcrypt$")
+    assert (await stored_password(alice)).startswith("bcrypt$")
 
 
 async def test_devices_that_sign_in_at_once_all_succeed(anybody: httpx.AsyncClient, alice: Person) -> None:
@@ -84,4 +84,4 @@ async def test_an_argon2_hash_of_older_strength_is_made_anew(
 ) -> None:
     monkeypatch.setattr("accounts.passwords.Argon2idHasher.memory_cost", 128)
     assert (await sign_in(anybody, alice)).status_code == 200
-    assert "m=128," in (await stored(alice)).password
+    assert "m=128," in await stored_password(alice)

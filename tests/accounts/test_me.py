@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from accounts.models import User
+from accounts.models import Password, User
 from nanobanana.redisdb.event_log import read_behind
 from tests.support.people import PASSWORD, Person
 
@@ -23,6 +23,10 @@ USER_FIELDS = {
 
 async def stored(person: Person) -> User:
     return await User.objects.aget(person.id, person.id)
+
+
+async def stored_password(person: Person) -> str:
+    return (await Password.objects.aget(person.id, person.id)).encoded
 
 
 async def events_of(person: Person) -> list[str]:

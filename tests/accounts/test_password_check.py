@@ -8,7 +8,7 @@ import pytest
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import global_key
 from tests.accounts.conftest import registration
-from tests.accounts.test_me import stored
+from tests.accounts.test_me import stored_password
 from tests.accounts.test_reset import link_of, reset
 from tests.support.people import PASSWORD, Person
 
@@ -63,12 +63,12 @@ async def test_a_good_password_is_taken(anybody: httpx.AsyncClient, email: str) 
 
 @pytest.mark.usefixtures("_passwords_are_checked")
 async def test_changing_to_a_weak_password_is_refused(alice: Person) -> None:
-    before = (await stored(alice)).password
+    before = await stored_password(alice)
     for new in ("password123", alice.email):
         answer = await alice.put("/api/auth/password", {"currentPassword": PASSWORD, "newPassword": new})
         assert answer.status_code == 400
         assert answer.json()["details"].keys() == {"newPassword"}
-    assert (await stored(alice)).password == before
+    assert await stored_password(alice) == before
 
 
 @pytest.mark.usefixtures("_passwords_are_checked")

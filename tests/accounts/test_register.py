@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 from accounts.managers import CLAIM_HELD, UNCONFIRMED_KEPT
-from accounts.models import Device, User
+from accounts.models import Device, Password, User
 from accounts.services.sign_ins import _new_device, _store_user
 from accounts.user_agents import LONGEST_PRODUCT
 from nanobanana.errors import ServiceUnavailable
@@ -56,11 +56,11 @@ async def test_it_stores_the_account_for_good(anybody: httpx.AsyncClient, email:
     assert is_id(user_id)
     user = await User.objects.aget(user_id, user_id)
     assert user.email == email
-    assert user.password.startswith("argon2$argon2id$")
+    assert (await Password.objects.aget(user_id, user_id)).encoded.startswith("argon2$argon2id$")
     [device_id] = await Device.objects.some_ids(user_id)
     device = await Device.objects.aget(user_id, device_id)
     assert (device.name, device.ip) == (("a browser" * 100)[:LONGEST_PRODUCT], "127.0.0.1")
-    assert await lasting_keys_of(user_id) == {f"user:{user_id}", "devices", "log"}
+    assert await lasting_keys_of(user_id) == {f"user:{user_id}", f"password:{user_id}", "devices", "log"}
     assert (await keys_of(user_id))[Device(user_id, device_id).key] > UNCONFIRMED_KEPT / 1000
     assert await get_client().get(global_key("email", email)) == user_id
     assert await get_client().ttl(global_key("email", email)) == -1
@@ -192,7 +192,24 @@ async def test_a_name_of_3_to_30_characters_is_taken(
 
 @pytest.mark.parametrize(
     "username",
-    ["", "ab", "a  ", "   ", "🍌🍌", "a" * 31, "🍌" * 31, "An\u0000n", 12345, True, None, ["Ann"], {"a": 1}],
+    [
+        "",
+        "ab",
+        "a  ",
+        "   ",
+        "🍌🍌",
+        "a" * 31,
+        "🍌" * 31,
+        "An\u0000n",
+        "An\nn",
+        "An\u202enn",
+        "An\u2066n",
+        12345,
+        True,
+        None,
+        ["Ann"],
+        {"a": 1},
+    ],
 )
 async def test_another_name_is_refused(anybody: httpx.AsyncClient, email: str, username: Any) -> None:
     answer = await register(anybody, registration(email, username=username))
@@ -313,7 +330,7 @@ async def test_what_stands_in_the_way_of_storing_frees_the_address(
 ) -> None:
     taken = new_id()
     async with unit_of_work(taken) as work:
-        User.objects.create(work, User(taken, taken, email="x@example.com", username="x", password="x"))
+        User.objects.create(work, User(taken, taken, email="x@example.com", username="x"))
     monkeypatch.setattr("accounts.services.sign_ins.new_id", lambda: taken)
     answer = await register(anybody, registration(email))
     assert answer.status_code == 409

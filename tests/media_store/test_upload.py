@@ -12,6 +12,7 @@ from PIL import Image as Picture
 from media_store import imaging, services
 from media_store.metadata import strip
 from media_store.models import Image
+from nanobanana import asgi
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER
 from nanobanana.redisdb.managers import Window
 from tests.media_store.pictures import corners, decode, encode, private_exif, sample
@@ -197,6 +198,27 @@ async def test_a_form_sent_in_chunks_is_taken(alice: Person, session: dict[str, 
     headers = {"Content-Type": "multipart/form-data; boundary=boundary"}
     answer = await alice.laptop.request("POST", UPLOAD, content=chunks(), headers=headers)
     assert answer.status_code == 201, answer.text
+
+
+@pytest.mark.parametrize("token", ["nonsense", "refresh"])
+async def test_strangers_cannot_fill_the_disk(
+    alice: Person, session: dict[str, Any], token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large form is kept for somebody who shows a token of ours, and dropped for others."""
+    monkeypatch.setattr(alice.laptop, "token", alice.laptop.refresh_token if token == "refresh" else token)
+    written: list[int] = []
+    spool = asgi._spool
+
+    async def spool_and_tell(*arguments: Any) -> bool:
+        is_complete = await spool(*arguments)
+        written.append(arguments[2].tell())
+        return is_complete
+
+    monkeypatch.setattr(asgi, "_spool", spool_and_tell)
+    answer = await alice.upload(session["id"], b"x" * TEN_MEGABYTES)
+    assert answer.status_code == 401
+    assert 0 < written[0] <= asgi.JSON_BODY
+    assert await nothing_stored(alice)
 
 
 async def test_what_is_no_picture_is_refused(alice: Person, session: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nanobanana.settings")
 django.setup()
 
 from accounts.managers import DEVICE_LIFE  # noqa: E402
-from accounts.models import Device, User  # noqa: E402
+from accounts.models import Device, Password, User  # noqa: E402
 from chats.models import Message, Session, TrashedSession  # noqa: E402
 from media_store.models import Image  # noqa: E402
 from media_store.services import ORIGINAL, THUMB, storage_key  # noqa: E402
@@ -33,7 +33,7 @@ from nanobanana.redisdb.keys import events_key, global_key, log_key, owner_key, 
 from nanobanana.redisdb.models import Model  # noqa: E402
 
 MODELS: dict[str, type[Model]] = {
-    model.kind: model for model in (User, Device, Session, TrashedSession, Message, Image)
+    model.kind: model for model in (User, Password, Device, Session, TrashedSession, Message, Image)
 }
 SCAN_COUNT = 1000
 ANY_SCORE = None  # the time at which an object came to a zero index is kept nowhere else
