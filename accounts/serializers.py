@@ -1,8 +1,8 @@
 """What accounts accept, and how users and devices are answered."""
 
-import re
 from typing import Any
 
+from django.core.validators import RegexValidator
 from rest_framework import serializers
 
 from accounts.models import Device, User
@@ -12,7 +12,7 @@ from nanobanana.serializers import IdField, MomentField, TextField, timestamp
 
 LONGEST_ADDRESS = 254
 # Controls, and what turns the text behind it round.
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
 DISPLAY_NAME = "A name to show; it need not be unique."
 AVATAR = "The address of a picture."
 
@@ -49,16 +49,9 @@ class PasswordField(TextField):
 class NameField(TextField):
     """A name as it is shown to others, without characters that change how what stands around it looks."""
 
-    default_error_messages = {"unprintable": "Control characters are not allowed."}
-
     def __init__(self, **options: Any) -> None:
         super().__init__(min_length=3, max_length=30, trim_whitespace=True, help_text=DISPLAY_NAME, **options)
-
-    def to_internal_value(self, data: Any) -> str:
-        name = super().to_internal_value(data)
-        if UNPRINTABLE.search(name):
-            self.fail("unprintable")
-        return name
+        self.validators.append(RegexValidator(PRINTABLE, "Control characters are not allowed."))
 
 
 class RegisterSerializer(serializers.Serializer):

@@ -15,6 +15,7 @@ import schemathesis
 PASSWORD = "correct horse battery"
 PICTURE = Path(__file__).parent.parent / "data" / "formats" / "hopper.webp"
 ULID = re.compile("[0-9A-HJKMNP-TV-Z]{26}")
+IDEMPOTENCY_KEY = re.compile("[!-~]{1,255}")
 NOUNS = {"imageIds": "imageId", "editedOf": "messageId"}
 _numbers = itertools.count(time.time_ns())
 
@@ -69,7 +70,9 @@ class SignedIn:
 
 @schemathesis.hook
 def map_case(context: Any, case: schemathesis.Case) -> schemathesis.Case:
-    """Every second case is of things that are there."""
+    """Every second case is of things that are there; a good Idempotency-Key is of this case alone."""
+    if IDEMPOTENCY_KEY.fullmatch((case.headers or {}).get("Idempotency-Key", "")):
+        case.headers["Idempotency-Key"] = f"case-{next(_numbers)}"
     if next(_numbers) % 2:
         account = account_of(case)
         account.be_whole()
