@@ -60,7 +60,7 @@ class RenameSessionSerializer(serializers.Serializer):
 class CreateMessageSerializer(serializers.Serializer):
     role = serializers.ChoiceField(choices=ROLES, help_text=ROLE)
     text = TextField(required=False, allow_blank=True, max_length=LONGEST_TEXT, help_text=TEXT)
-    params = ParamsField(required=False, help_text=PARAMS)
+    params = ParamsField(required=False, allow_null=True, help_text=PARAMS)
     imageIds = IdListField(required=False, max_length=IMAGES_OF_A_MESSAGE, help_text=IMAGE_IDS)
     editedOf = IdField(required=False, allow_null=True, help_text=EDITED_OF)
 
@@ -72,7 +72,7 @@ class CreateMessageSerializer(serializers.Serializer):
 
 class UpdateMessageSerializer(serializers.Serializer):
     text = TextField(required=False, allow_blank=True, max_length=LONGEST_TEXT, help_text=TEXT)
-    params = ParamsField(required=False, help_text=PARAMS)
+    params = ParamsField(required=False, allow_null=True, help_text=PARAMS)
     imageIds = IdListField(required=False, max_length=IMAGES_OF_A_MESSAGE, help_text=IMAGE_IDS)
 
 
