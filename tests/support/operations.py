@@ -85,7 +85,8 @@ class Operation:
 
     @staticmethod
     def _of_type(described: dict[str, Any]) -> Any:
-        return {"object": {}, "array": []}.get(str(described["type"]), "example")
+        kinds = described["type"] if isinstance(described["type"], list) else [described["type"]]
+        return {"object": {}, "array": []}.get(kinds[0], "example")
 
 
 def operations() -> list[Operation]:
