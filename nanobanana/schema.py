@@ -21,6 +21,7 @@ from accounts.viewsets import SignedInViewSet, StrangerViewSet
 from nanobanana import errors
 from nanobanana.calls import Answer, Call, Fields
 from nanobanana.errors import APIError
+from nanobanana.preconditions import IF_MATCH
 from nanobanana.serializers import ID, ErrorSerializer, IdField, MomentField
 from nanobanana.throttling import READING_METHODS
 
@@ -40,7 +41,7 @@ HEADERS = {
     "RateLimit": ("What is left of it: `r` requests; it is whole again in `t` seconds.", TEXT),
     "Retry-After": ("Seconds to wait before the next try.", NUMBER),
     "WWW-Authenticate": ("The call wants a Bearer token.", TEXT),
-    "ETag": ("The version of the file.", TEXT),
+    "ETag": ("The version of the file, or the revision of the object.", TEXT),
     "Accept-Ranges": ("Parts of the file can be asked for.", TEXT),
     "Content-Range": ("Which bytes these are, of how many.", TEXT),
     "Content-Disposition": ("A name to save the file under.", TEXT),
@@ -59,6 +60,12 @@ IDEMPOTENCY_KEY = {
     "in": "header",
     "description": "For 24 hours the same key and request get the same answer and have one effect.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+IF_MATCH_HEADER = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The `ETag` of the revision to change; the answer is 412 when it is at another one.",
+    "schema": {"type": "string", "pattern": f"^(?:{IF_MATCH})$"},
 }
 BEARER = {
     "type": "http",
@@ -129,8 +136,14 @@ class CallSchema(AutoSchema):
     def _get_parameters(self) -> list[dict[str, Any]]:
         names = re.findall(r"{(\w+)}", self.path)
         in_path = {name: self.call.path.get(name, _id_named(name)) for name in names}
-        key = [IDEMPOTENCY_KEY] if self.call.takes_key else []
-        return [*self._parameters(in_path, "path"), *self._parameters(self.call.query, "query"), *key]
+        query = self._parameters(self.call.query, "query")
+        return [*self._parameters(in_path, "path"), *query, *self._header_parameters()]
+
+    def _header_parameters(self) -> Iterator[dict[str, Any]]:
+        if self.call.takes_key:
+            yield IDEMPOTENCY_KEY
+        if self.call.takes_if_match:
+            yield IF_MATCH_HEADER
 
     def _parameters(self, fields: Fields, place: str) -> Iterator[dict[str, Any]]:
         described = self._map_serializer(_serializer("Parameters", fields)(), "request")
@@ -161,7 +174,8 @@ class CallSchema(AutoSchema):
             for status, answer in self.call.other_answers.items()
         }
         if self.call.answer is not None:
-            described[str(self.call.status)] = self._answer(Answer(self.call.answer), f"{self._name}Answer")
+            answer = Answer(self.call.answer, headers=("ETag",) if self.call.has_etag else ())
+            described[str(self.call.status)] = self._answer(answer, f"{self._name}Answer")
         by_status: dict[int, list[type[APIError]]] = {}
         for error in dict.fromkeys(self._errors()):
             by_status.setdefault(error.status, []).append(error)
@@ -183,7 +197,7 @@ class CallSchema(AutoSchema):
     def _errors(self) -> Iterator[type[APIError]]:
         call = self.call
         yield from (errors.BadRequest, errors.PayloadTooLarge, APIError)
-        if call.query or call.body or call.takes_key:
+        if call.query or call.body or call.takes_key or call.takes_if_match:
             yield errors.ValidationFailed
         if call.body:
             yield from (errors.MalformedBody, errors.UnsupportedMedia)
@@ -195,6 +209,8 @@ class CallSchema(AutoSchema):
             yield from (errors.TooManyRequests, errors.ServiceUnavailable)
         if self.is_counted and self.is_write:
             yield from (errors.Conflict, errors.StorageFull)
+        if call.takes_if_match:
+            yield errors.PreconditionFailed
         if call.takes_key:
             yield errors.IdempotencyMismatch
         yield from call.errors

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
 from asgiref.sync import markcoroutinefunction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
 from rest_framework import serializers, viewsets
 
@@ -18,11 +18,12 @@ from nanobanana import strict_json
 from nanobanana.calls import Call
 from nanobanana.errors import APIError, MalformedBody, MethodNotAllowed, UnsupportedMedia, ValidationFailed
 from nanobanana.exception_handler import to_response
+from nanobanana.preconditions import etag_of, is_unchanged, revisions_named
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.unit_of_work import Operation
 from nanobanana.responses import json_response, set_headers
 from nanobanana.serializers import validate
-from nanobanana.throttling import Budget, Standing, budget_of_method
+from nanobanana.throttling import READING_METHODS, Budget, Standing, budget_of_method
 
 JSON_TYPES = {"application/json", ""}
 
@@ -114,13 +115,31 @@ class ViewSet(viewsets.ViewSet):
         request = b"\n".join([str(self.request.method).encode(), self.request.path.encode(), self._content()])
         return Operation(hashlib.sha256(key.encode()).hexdigest()[:32], hashlib.sha256(request).hexdigest())
 
+    def _has_already(self, headers: dict[str, str]) -> bool:
+        is_read = self.request.method in READING_METHODS
+        known = self.request.headers.get("If-None-Match", "")
+        return is_read and "ETag" in headers and is_unchanged(known, headers["ETag"])
+
     def _content(self) -> bytes:
         # An upload's content is known to the service that reads it, which adds it to the fingerprint.
         return b"" if self.request.content_type == "multipart/form-data" else self.request.body
 
-    def answer(self, content: dict[str, Any], status: int = 200) -> HttpResponse:
-        """A JSON answer; after a write it carries the cursor of the write's event."""
+    def if_match(self) -> frozenset[int] | None:
+        """The revisions at which the caller wants the object changed; None when any will do."""
+        return revisions_named(self.request.headers.get("If-Match"))
+
+    def answer(
+        self, content: dict[str, Any], status: int = 200, *, revision: int | None = None
+    ) -> HttpResponse:
+        """A JSON answer; after a write it carries the cursor of the write's event.
+
+        With the `revision` of the object in it, it has an ETag, and is short for who has that one already.
+        """
+        headers = {} if revision is None else {"ETag": etag_of(revision)}
+        if self._has_already(headers):
+            return HttpResponseNotModified(headers=headers)
         response = json_response(content, status)
+        set_headers(response, headers)
         cursor = self.cursor()
         if cursor:
             response["X-Sync-Cursor"] = str(cursor)

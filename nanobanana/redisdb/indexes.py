@@ -1,6 +1,7 @@
 """Indexes: sorted sets that list the objects of an owner, each with a score to sort by."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -19,15 +20,21 @@ class Index:
     """One sorted set, or one for each value of the fields its name holds.
 
     `Index("session:{session_id}:messages", score="created_at")` lists each session's messages, oldest first.
+    With `where`, an object stands in it only while that field is neither None nor False.
     """
 
     name: str
     score: str
+    where: str | None = None
 
     @cached_property
     def scope(self) -> tuple[str, ...]:
         """The fields that decide which of the sorted sets an object stands in."""
         return tuple(re.findall(r"{(\w+)}", self.name))
+
+    def lists(self, values: Mapping[str, Any]) -> bool:
+        """Whether an object with these values stands in the index."""
+        return self.where is None or (values[self.where] is not None and values[self.where] is not False)
 
     def key(self, owner_id: str, **scope: Any) -> str:
         return owner_key(owner_id, self.name.format(**scope))
