@@ -1,5 +1,7 @@
 """Chats ("sessions") and their messages."""
 
+from typing import ClassVar
+
 from chats.managers import MessageManager, SessionManager
 from nanobanana.redisdb.fields import (
     CounterField,
@@ -38,7 +40,7 @@ class Session(Model):
     archived_at = Nullable(DateTimeField())
     tags = JSONField(default=list)
 
-    indexes = (LATEST, ARCHIVED, TAGGED)
+    indexes: ClassVar[tuple[Index, ...]] = (LATEST, ARCHIVED, TAGGED)
     objects = SessionManager()
 
 
