@@ -11,13 +11,16 @@ from chats.calls import (
     SESSIONS,
     SESSIONS_A_PAGE,
 )
+from chats.managers import REVISIONS
+from chats.models import Message
 from chats.serializers import (
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
-    RenameSessionSerializer,
     RestoreRevisionSerializer,
+    SessionFilterSerializer,
     UpdateMessageSerializer,
+    UpdateSessionSerializer,
     model_fields,
     render_message,
     render_messages,
@@ -27,7 +30,7 @@ from chats.serializers import (
 from chats.services import messages, sessions, trash
 from media_store.serializers import render_image
 from nanobanana.pagination import choice_of, listing, message_window_of, window_of
-from nanobanana.serializers import timestamp
+from nanobanana.serializers import timestamp, validate
 
 
 class SessionViewSet(SignedInViewSet):
@@ -35,9 +38,9 @@ class SessionViewSet(SignedInViewSet):
 
     async def list(self) -> HttpResponse:
         window = window_of(self.request.GET, limit=SESSIONS_A_PAGE, descending=True)
-        page = listing(
-            await sessions.list_sessions(user=self.user, window=window), window, score="updated_at"
-        )
+        fields = validate(SessionFilterSerializer, self.request.GET.dict())
+        found = await sessions.list_sessions(user=self.user, window=window, **fields)
+        page = listing(found, window, index=sessions.list_index(fields["archived"]))
         rendered = [render_session(session) for session in page.objects]
         return self.answer({"sessions": rendered, "pagination": page.pagination})
 
@@ -51,9 +54,9 @@ class SessionViewSet(SignedInViewSet):
         return self.answer({"session": render_session(session)})
 
     async def update(self, session_id: str) -> HttpResponse:
-        fields = self.body(RenameSessionSerializer)
-        session = await sessions.rename_session(
-            user=self.user, session_id=session_id, operation=self.operation(), **fields
+        fields = self.body(UpdateSessionSerializer)
+        session = await sessions.update_session(
+            user=self.user, session_id=session_id, fields=fields, operation=self.operation()
         )
         return self.answer({"message": "Session updated.", "session": render_session(session)})
 
@@ -82,7 +85,7 @@ class SessionMessageViewSet(SignedInViewSet):
         found = await messages.list_messages(
             user=self.user, session_id=session_id, window=window, only_active=branch == "active"
         )
-        page = listing(found, window, score="created_at", turned=turned)
+        page = listing(found, window, index=Message.indexes[0], turned=turned)
         rendered = render_messages(page.objects, found.related)
         return self.answer({"messages": rendered, "pagination": page.pagination})
 
@@ -143,7 +146,7 @@ class MessageViewSet(SignedInViewSet):
     async def list_revisions(self, message_id: str) -> HttpResponse:
         window = window_of(self.request.GET, limit=REVISIONS_A_PAGE, descending=True)
         found = await messages.list_revisions(user=self.user, message_id=message_id, window=window)
-        page = listing(found, window, score="revision")
+        page = listing(found, window, index=REVISIONS)
         rendered = [render_revision(revision) for revision in page.objects]
         return self.answer({"revisions": rendered, "pagination": page.pagination})
 

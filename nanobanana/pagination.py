@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from django.http import QueryDict
@@ -12,6 +11,7 @@ from rest_framework import serializers
 from nanobanana.errors import ValidationFailed
 from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.ids import is_id, time_of
+from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.managers import Page, Window
 from nanobanana.serializers import CursorField
 
@@ -74,13 +74,12 @@ def choice_of(query: QueryDict, name: str, choices: Sequence[str]) -> str:
     return choice
 
 
-def listing(page: Page[T], window: Window, *, score: str, turned: bool = False) -> Listing[T]:
-    """`score` is the field the index sorts by: a moment or a whole number."""
+def listing(page: Page[T], window: Window, *, index: Index, turned: bool = False) -> Listing[T]:
+    """`index` is the one the page is of."""
     following = None
     if page.has_more and page.objects:
         last: Any = page.objects[-1]
-        place = getattr(last, score)
-        following = f"{milliseconds(place) if isinstance(place, datetime) else place}:{last.id}"
+        following = f"{index.score_in(last.__dict__)}:{last.id}"
     pagination = {
         "limit": window.limit,
         "offset": page.first,

@@ -40,5 +40,6 @@ _directory = Path(__file__).parent / "scripts"
 READING = _directory / "libraries" / "reading.lua"  # for scripts of applications too
 commit = Script(_directory / "commit.lua")
 fetch = Script(_directory / "fetch.lua", READING)
+intersect = Script(_directory / "intersect.lua")
 read_log = Script(_directory / "read_log.lua")
 replace_value = Script(_directory / "replace_value.lua")

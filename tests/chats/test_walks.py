@@ -14,8 +14,9 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from accounts.models import User
 from accounts.services.sign_ins import register
+from chats.models import LATEST, Message
 from chats.services.messages import create_message, delete_message, list_branches, list_messages
-from chats.services.sessions import create_session, list_sessions, rename_session
+from chats.services.sessions import create_session, list_sessions, update_session
 from nanobanana.pagination import listing, message_window_of, window_of
 from nanobanana.redisdb import connection
 from tests.chats.branching import Chat
@@ -106,7 +107,7 @@ class MessageWalks(RuleBasedStateMachine):
                     only_active=walk.branch == "active",
                 )
             )
-            page = listing(found, window, score="created_at", turned=turned)
+            page = listing(found, window, index=Message.indexes[0], turned=turned)
             assert page.pagination["total"] == len(self.shown(walk.branch))
             walk.seen += [message.id for message in page.objects]
             walk.cursor, walk.is_done = page.pagination["nextCursor"], not page.pagination["hasMore"]
@@ -188,7 +189,7 @@ class SessionWalks(RuleBasedStateMachine):
     @rule(session=sessions)
     def use(self, session: str) -> None:
         title = f"Session {next(_numbers)}"
-        self.do(rename_session(user=self.user, session_id=session, title=title))
+        self.do(update_session(user=self.user, session_id=session, fields={"title": title}))
         self.quiet = [each for each in self.quiet if each != session]
         if not self.cursor:
             self.quiet.append(session)
@@ -197,7 +198,7 @@ class SessionWalks(RuleBasedStateMachine):
     def go_on(self) -> None:
         query = {"limit": str(PAGE), **({"cursor": self.cursor} if self.cursor else {})}
         window = window_of(as_query(query), limit=PAGE, descending=True)
-        page = listing(self.do(list_sessions(user=self.user, window=window)), window, score="updated_at")
+        page = listing(self.do(list_sessions(user=self.user, window=window)), window, index=LATEST)
         self.seen += [session.id for session in page.objects]
         self.cursor = page.pagination["nextCursor"]
         if not self.cursor:
