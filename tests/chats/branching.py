@@ -13,12 +13,11 @@ class Chat:
         """Oldest first: all that no edit hides which is not hidden itself, the newest edit deciding first."""
         hidden: set[str] = set()
         for edit in sorted(self.messages, reverse=True):
-            role, target = self.messages[edit]
-            if target is not None and edit not in hidden:
-                replaces = target in self.messages and self.messages[target][0] == role
-                hidden |= {
-                    each for each in self.messages if target < each < edit or (replaces and each == target)
-                }
+            root = self.root(edit)
+            answered = self.messages[root][1]
+            if (root != edit or answered) and edit not in hidden:
+                start, stays = (answered, True) if answered else (root, False)
+                hidden |= {each for each in self.messages if start <= each < edit} - {start if stays else ""}
         return sorted(self.messages.keys() - hidden)
 
     def versions(self, message: str) -> list[str]:
