@@ -61,7 +61,7 @@ class Message(Model):
     text = TextField(default="")
     params = JSONField(default=dict)
     image_ids = ReferenceListField(to="image")
-    edited_of = Nullable(TextField())
+    edited_of = Nullable(ReferenceField(to="message"))
     revision = CounterField()
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)

@@ -11,7 +11,7 @@
 if redis.call('EXISTS', KEYS[2]) == 0 then return {1} end
 
 local messages, order = KEYS[1], ARGV[2]
-local ranges = hidden_ranges(messages, KEYS[3], ARGV[1])
+local ranges = hidden_ranges(messages, KEYS[3])
 local entries = redis.call('ZCARD', messages)
 local total = entries - hidden_before(ranges, entries)
 

@@ -50,9 +50,9 @@ local function family_of(first)
 end
 
 local function active_of(members)
-  local ranges = hidden_ranges(KEYS[1], KEYS[2], ARGV[1])
+  local ranges = hidden_ranges(KEYS[1], KEYS[2])
   for at = #members, 1, -1 do
-    local rank = rank_of(KEYS[1], members[at], false)
+    local rank = rank_of(KEYS[1], members[at])
     if hidden_before(ranges, rank) == hidden_before(ranges, rank + 1) then return members[at] end
   end
   return ''
