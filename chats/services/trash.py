@@ -6,15 +6,15 @@ from chats.models import Message, Session, TrashedSession
 from chats.services.sessions import NO_SESSION, session_handle
 from nanobanana.errors import NotFound
 from nanobanana.events import SessionDeleted
-from nanobanana.redisdb.unit_of_work import unit_of_work
+from nanobanana.redisdb.unit_of_work import Operation, unit_of_work
 
 STEP = 500  # messages removed at once
 
 
-async def delete_session(*, user: User, session_id: str) -> None:
+async def delete_session(*, user: User, session_id: str, operation: Operation | None = None) -> None:
     """Move a session to the trash: it is gone everywhere at once."""
     session = session_handle(user, session_id)
-    async with changes_of(user) as work:
+    async with changes_of(user, operation) as work:
         work.expect_exists(session, NotFound(NO_SESSION))
         Session.objects.move_to_trash(work, session, TrashedSession(user.id, session.id))
         work.emit(SessionDeleted(session_id=session.id))
