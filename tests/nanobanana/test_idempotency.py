@@ -19,6 +19,7 @@ from nanobanana.redisdb.event_log import read_behind
 from nanobanana.redisdb.keys import global_key, owner_key
 from tests.accounts.conftest import bearer
 from tests.accounts.mails import token_mailed_to
+from tests.redisdb.support import full_memory
 from tests.support.consistency import inconsistencies
 from tests.support.limits import set_limits
 from tests.support.operations import Operation, ids_of, operations
@@ -473,3 +474,10 @@ async def test_a_deletion_whose_process_died_is_known_by_its_commit(alice: Perso
     other = await alice.delete(f"{path.format(**ids)}?more=1", headers=key)
     assert said(other) == (422, "idempotency_mismatch")
     assert (await alice.delete(path.format(**ids))).status_code == 404
+
+
+async def test_when_redis_is_full_a_deletion_goes_without_a_key(alice: Person) -> None:
+    path = f"/api/sessions/{(await alice.make_session())['id']}"
+    async with full_memory():
+        assert said(await alice.delete(path, headers=new_key())) == (507, "storage_full")
+    assert await sessions_of(alice) == 1
