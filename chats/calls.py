@@ -53,12 +53,9 @@ SESSIONS = {
         {**sentence(), **_session()},
         status=201,
         body=CreateSessionSerializer,
-        takes_key=True,
     ),
     "retrieve": Call("Read a session", _session()),
-    "update": Call(
-        "Change a session", {**sentence(), **_session()}, body=UpdateSessionSerializer, takes_key=True
-    ),
+    "update": Call("Change a session", {**sentence(), **_session()}, body=UpdateSessionSerializer),
     "destroy": Call("Delete a session", sentence()),
     "stats": Call("Count what is in a session", {"stats": StatsSerializer(help_text="The numbers.")}),
 }
@@ -86,7 +83,6 @@ SESSION_MESSAGES = {
         _changed(),
         status=201,
         body=CreateMessageSerializer,
-        takes_key=True,
         has_etag=True,
     ),
 }
@@ -102,7 +98,6 @@ MESSAGES = {
         "Change a message",
         _changed(),
         body=UpdateMessageSerializer,
-        takes_key=True,
         takes_if_match=True,
         has_etag=True,
     ),
@@ -114,7 +109,6 @@ MESSAGES = {
         "Add an image to a message",
         _changed(),
         body=AttachImageSerializer,
-        takes_key=True,
         takes_if_match=True,
         has_etag=True,
     ),
@@ -131,7 +125,6 @@ MESSAGES = {
         "Restore a revision of a message",
         _changed(),
         body=RestoreRevisionSerializer,
-        takes_key=True,
         takes_if_match=True,
         has_etag=True,
     ),

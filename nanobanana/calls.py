@@ -43,7 +43,6 @@ class Call:
     form: Fields | None = None  # files, besides the fields of `body`, as multipart/form-data
     query: Fields = field(default_factory=dict)
     path: Fields = field(default_factory=dict)  # of parameters that are no ids
-    takes_key: bool = False  # Idempotency-Key
     takes_if_match: bool = False
     has_etag: bool = False  # its answer holds an object at a revision
     knows_token: bool = False  # a token is of use, but need not be sent

@@ -21,13 +21,14 @@ from accounts.viewsets import SignedInViewSet, StrangerViewSet
 from nanobanana import errors
 from nanobanana.calls import Answer, Call, Fields
 from nanobanana.errors import APIError
+from nanobanana.forms import FORM
 from nanobanana.preconditions import IF_MATCH
 from nanobanana.serializers import ID, ErrorSerializer, IdField, MomentField
 from nanobanana.throttling import READING_METHODS
 
 JSON = "application/json"
-FORM = "multipart/form-data"
 TEXT, NUMBER = {"type": "string"}, {"type": "integer", "minimum": 1}
+TRUE = {"type": "string", "enum": ["true"]}
 ULID = {"type": "string", "pattern": f"^{ID}$"}
 MOMENT = {
     "type": "string",
@@ -37,6 +38,7 @@ MOMENT = {
 HEADERS = {
     "X-Request-Id": ("The request's name in the log.", TEXT),
     "X-Sync-Cursor": ("Where the log stands after this change, if it was one.", TEXT),
+    "Idempotent-Replayed": ("The answer is that of an earlier request, with the same key.", TRUE),
     "RateLimit-Policy": ("The budget this call counts against: `q` requests in `w` seconds.", TEXT),
     "RateLimit": ("What is left of it: `r` requests; it is whole again in `t` seconds.", TEXT),
     "Retry-After": ("Seconds to wait before the next try.", NUMBER),
@@ -55,10 +57,14 @@ HEADERS_OF_ERROR = {
     503: ("Retry-After", *BUDGET),
     507: ("Retry-After", *BUDGET),
 }
+WAIT_IN_FLIGHT = {"description": "Seconds to wait, of `request_in_flight`.", "schema": NUMBER}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "For 24 hours the same key and request get the same answer and have one effect.",
+    "description": (
+        "For 24 hours the same key and request get the same answer and have one effect. "
+        "Where no token is needed it must be one that nobody else chooses."
+    ),
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 IF_MATCH_HEADER = {
@@ -140,7 +146,7 @@ class CallSchema(AutoSchema):
         return [*self._parameters(in_path, "path"), *query, *self._header_parameters()]
 
     def _header_parameters(self) -> Iterator[dict[str, Any]]:
-        if self.call.takes_key:
+        if self.is_write:
             yield IDEMPOTENCY_KEY
         if self.call.takes_if_match:
             yield IF_MATCH_HEADER
@@ -184,6 +190,8 @@ class CallSchema(AutoSchema):
 
     def _answer(self, answer: Answer, name: str) -> dict[str, Any]:
         headers = [*answer.headers, *(BUDGET if self.is_counted else ())]
+        if self.is_write:
+            headers.append("Idempotent-Replayed")
         if self.is_write and isinstance(self.view, SignedInViewSet):
             headers.append("X-Sync-Cursor")
         described: dict[str, Any] = {"description": answer.description, "headers": _headers(headers)}
@@ -197,7 +205,7 @@ class CallSchema(AutoSchema):
     def _errors(self) -> Iterator[type[APIError]]:
         call = self.call
         yield from (errors.BadRequest, errors.PayloadTooLarge, APIError)
-        if call.query or call.body or call.takes_key or call.takes_if_match:
+        if call.query or call.body or self.is_write:
             yield errors.ValidationFailed
         if call.body:
             yield from (errors.MalformedBody, errors.UnsupportedMedia)
@@ -211,8 +219,8 @@ class CallSchema(AutoSchema):
             yield from (errors.Conflict, errors.StorageFull)
         if call.takes_if_match:
             yield errors.PreconditionFailed
-        if call.takes_key:
-            yield errors.IdempotencyMismatch
+        if self.is_write:
+            yield from (errors.RequestInFlight, errors.IdempotencyMismatch)
         yield from call.errors
 
     def _problem(self, classes: list[type[APIError]]) -> dict[str, Any]:
@@ -222,10 +230,13 @@ class CallSchema(AutoSchema):
         if component not in self.registry:
             self.registry.register(component)
             base = self.resolve_serializer(ErrorSerializer, "response").ref
+            headers = _headers(HEADERS_OF_ERROR.get(classes[0].status, BUDGET))
+            if errors.RequestInFlight in classes:
+                headers["Retry-After"] = WAIT_IN_FLIGHT
             codes = {"properties": {"error": {"enum": [error.code for error in classes]}}}
             component.schema = {
                 "description": "\n\n".join(f"`{error.code}`: {error.message}" for error in classes),
-                "headers": _headers(HEADERS_OF_ERROR.get(classes[0].status, BUDGET)),
+                "headers": headers,
                 "content": {JSON: {"schema": {"allOf": [base, codes]}}},
             }
         return self.registry[component].ref

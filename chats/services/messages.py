@@ -20,7 +20,7 @@ from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import new_id, time_of
 from nanobanana.redisdb.managers import Page, Window, from_related
-from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork
+from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, was_committed
 
 IMAGES_OF_A_MESSAGE = 20
 TRIES = 50  # to change a message that others change too: of all at once, one succeeds each time
@@ -158,16 +158,23 @@ async def attach_image(
 
 
 async def detach_image(
-    *, user: User, message_id: str, image_id: str, if_match: Container[int] | None = None
+    *,
+    user: User,
+    message_id: str,
+    image_id: str,
+    if_match: Container[int] | None = None,
+    operation: Operation | None = None,
 ) -> MessageWithImages:
     """Take an image out of a message; NotFound when it is not in it."""
+    if await was_committed(user.id, operation):
+        return await get_message(user=user, message_id=message_id)
 
     async def change(message: Message) -> dict[str, Any]:
         if image_id not in message.image_ids:
             raise NotFound(NO_IMAGE)
         return {"image_ids": [shown for shown in message.image_ids if shown != image_id]}
 
-    return await _change_message(user, message_id, change, if_match, None)
+    return await _change_message(user, message_id, change, if_match, operation)
 
 
 async def restore_revision(
@@ -195,11 +202,19 @@ async def restore_revision(
             continue  # after it was looked at; it will not be there the next time
 
 
-async def delete_message(*, user: User, message_id: str, if_match: Container[int] | None = None) -> None:
+async def delete_message(
+    *,
+    user: User,
+    message_id: str,
+    if_match: Container[int] | None = None,
+    operation: Operation | None = None,
+) -> None:
+    if await was_committed(user.id, operation):
+        return
     for _ in range(TRIES):
         found = await get_message(user=user, message_id=message_id)
         try:
-            return await _delete(user, found, if_match)
+            return await _delete(user, found, if_match, operation)
         except Moved:
             continue
     raise Conflict
@@ -302,10 +317,12 @@ def _change_images(work: UnitOfWork, user: User, message: Message, image_ids: li
     return images
 
 
-async def _delete(user: User, found: MessageWithImages, if_match: Container[int] | None) -> None:
+async def _delete(
+    user: User, found: MessageWithImages, if_match: Container[int] | None, operation: Operation | None
+) -> None:
     message = found.message
     session = session_handle(user, message.session_id)
-    async with changes_of(user) as work:
+    async with changes_of(user, operation) as work:
         _expect_unmoved(work, user, message, if_match)
         Message.objects.delete(work, message)
         Session.objects.add(work, session, message_count=-1)

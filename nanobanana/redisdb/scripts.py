@@ -41,5 +41,6 @@ READING = _directory / "libraries" / "reading.lua"  # for scripts of application
 commit = Script(_directory / "commit.lua")
 fetch = Script(_directory / "fetch.lua", READING)
 intersect = Script(_directory / "intersect.lua")
+recall = Script(_directory / "recall.lua")
 read_log = Script(_directory / "read_log.lua")
 replace_value = Script(_directory / "replace_value.lua")
