@@ -155,6 +155,7 @@ class CallSchema(AutoSchema):
         described = self._map_serializer(_serializer("Parameters", fields)(), "request")
         for name, content in described.get("properties", {}).items():
             is_required = name in described.get("required", [])
+            content |= content.pop("oneOf", [{}])[0]  # the other one says that it may be empty
             if place == "query" and "pattern" in content:
                 content = _or_empty(content)
             parameter = {"name": name, "in": place, "description": content.pop("description")}
