@@ -21,7 +21,7 @@ TICK = 0.005  # seconds
 
 async def main(count: int) -> None:
     from accounts.models import User
-    from chats.models import HiddenSession, Session
+    from chats.models import HiddenSession
     from chats.services import trash
     from chats.services.copies import duplicate_session
     from chats.services.removal import remove_hidden
@@ -39,10 +39,9 @@ async def main(count: int) -> None:
     hidden = await trash._hide(user, copy.id)
     await measured("remove the copy", remove_hidden(hidden))
     await measured("delete for good: the answer", trash.delete_for_good(user=user, session_id=session.id))
-    while left := await HiddenSession.objects.find(user.id, session.id):
-        await asyncio.sleep(0.1)
-    assert left is None
-    assert await Session.objects.find(user.id, session.id) is None
+    left = await HiddenSession.objects.find(user.id, session.id)
+    if left:
+        await measured("what is removed behind it", remove_hidden(left))
 
 
 async def fill(user: Any, count: int) -> Any:

@@ -237,8 +237,8 @@ async def test_a_dry_run_removes_nothing(alice: Person) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--user", "nobody@example.com"), "no such user"),
-        (("--user", "0" * 26), "no such user"),
+        (("--user", "nobody@example.com"), "no user nobody@example.com"),
+        (("--user", "0" * 26), "no user 0"),
         (("--days", "-1"), "whole number"),
         (("--days", "x"), "invalid int value"),
     ],
