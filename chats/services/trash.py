@@ -33,13 +33,13 @@ async def list_trash(*, user: User, window: Window) -> Page[TrashedSession]:
 
 async def delete_session(*, user: User, session_id: str) -> None:
     """Move a session to the trash: it is gone everywhere at once."""
-    await _persist(lambda: _move_to_trash(user, session_id))
+    await _insist(lambda: _move_to_trash(user, session_id))
 
 
 async def restore_session(*, user: User, session_id: str, operation: Operation | None = None) -> Session:
     """Take a session out of the trash, with all it had."""
     session_handle(user, session_id)
-    return await _persist(lambda: _move_from_trash(user, session_id, operation))
+    return await _insist(lambda: _move_from_trash(user, session_id, operation))
 
 
 async def delete_for_good(*, user: User, session_id: str) -> None:
@@ -48,7 +48,7 @@ async def delete_for_good(*, user: User, session_id: str) -> None:
     What it has is removed before this returns, unless that takes longer than PATIENCE.
     """
     session_handle(user, session_id)
-    hidden = await _persist(lambda: _hide(user, session_id))
+    hidden = await _insist(lambda: _hide(user, session_id))
     await asyncio.wait([of_this_process.spawn(_remove(hidden))], timeout=PATIENCE)
 
 
@@ -65,7 +65,7 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
                 kind.objects.remove_ids(work, index.name, session_ids)
 
 
-async def _persist(change: Callable[[], Awaitable[T]]) -> T:
+async def _insist(change: Callable[[], Awaitable[T]]) -> T:
     """Make a change of a session as it was read; again when it was another one by then."""
     for _ in range(TRIES):
         try:
