@@ -66,6 +66,8 @@ async def request_of(operation: Operation, alice: Person) -> dict[str, Any]:
     if operation.name == "takeImageOutOfMessage":
         path = f"/api/messages/{ids['messageId']}/images"
         assert (await alice.post(path, {"imageId": ids["imageId"]})).is_success
+    if operation.name == "restoreSession":
+        assert (await alice.delete(f"/api/sessions/{ids['sessionId']}")).is_success
     if operation.name == "restoreRevisionOfMessage":
         assert (await alice.put(f"/api/messages/{ids['messageId']}", {"text": "Another"})).is_success
     request = operation.request(ids)
