@@ -8,8 +8,12 @@ from rest_framework import serializers
 
 from chats.models import Message, Session
 from chats.services.messages import IMAGES_OF_A_MESSAGE
+from chats.services.search import MESSAGE, SESSION, Found, Hit, Search
 from media_store.models import Image
 from media_store.serializers import ImageSerializer, render_image
+from nanobanana.pagination import PaginationSerializer
+from nanobanana.redisdb.fields import milliseconds
+from nanobanana.redisdb.ids import time_of
 from nanobanana.serializers import IdField, IdListField, MomentField, TextField, timestamp
 
 LONGEST_TEXT = 32_000
@@ -111,6 +115,22 @@ class StatsSerializer(serializers.Serializer):
     updatedAt = MomentField(help_text="The latest activity in it.")
 
 
+class SearchResultSerializer(serializers.Serializer):
+    type = serializers.ChoiceField(choices=(MESSAGE, SESSION), help_text="What was found.")
+    session = SessionSerializer(help_text="The session, or that of the message.")
+    message = MessageSerializer(allow_null=True, help_text="With its pictures; null for a session.")
+    highlights = serializers.ListField(
+        child=serializers.ListField(child=serializers.IntegerField(min_value=0), min_length=2, max_length=2),
+        help_text="Parts of `message.text` or `session.title`: [start, end) in UTF-16 units, as `slice` takes.",
+    )
+
+
+class SearchPaginationSerializer(PaginationSerializer):
+    total = serializers.IntegerField(
+        min_value=0, allow_null=True, help_text="How many there are, once that is known; else null."
+    )
+
+
 MODEL_NAMES = {"imageIds": "image_ids", "editedOf": "edited_of"}
 
 
@@ -159,3 +179,30 @@ def render_message(message: Message, images: list[Image]) -> dict[str, Any]:
         "editedOf": message.edited_of,
         "images": [render_image(image) for image in images],
     }
+
+
+def render_hit(hit: Hit) -> dict[str, Any]:
+    return {
+        "type": MESSAGE if hit.message else SESSION,
+        "session": render_session(hit.session),
+        "message": render_message(hit.message, hit.images) if hit.message else None,
+        "highlights": hit.highlights(),
+    }
+
+
+def render_found(found: Found, search: Search) -> dict[str, Any]:
+    """A page of a search; its end is known once nothing is left behind it."""
+    is_all = search.behind is None and found.behind is None
+    pagination = {
+        "limit": search.limit,
+        "offset": 0,
+        "total": len(found.hits) if is_all else None,
+        "hasMore": found.behind is not None,
+        "nextCursor": found.behind and _cursor(*found.behind),
+    }
+    return {"results": [render_hit(hit) for hit in found.hits], "pagination": pagination}
+
+
+def _cursor(relevance: int | None, identifier: str) -> str:
+    """What the results are sorted by, and the id: as the cursors of all lists."""
+    return f"{milliseconds(time_of(identifier)) if relevance is None else relevance}:{identifier}"

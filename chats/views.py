@@ -3,18 +3,31 @@
 from django.http import HttpResponse
 
 from accounts.viewsets import SignedInViewSet
-from chats.calls import MESSAGES, MESSAGES_A_PAGE, SESSION_MESSAGES, SESSIONS, SESSIONS_A_PAGE
+from chats.calls import (
+    HITS_A_PAGE,
+    MESSAGES,
+    MESSAGES_A_PAGE,
+    SEARCH,
+    SESSION_MESSAGES,
+    SESSIONS,
+    SESSIONS_A_PAGE,
+)
+from chats.search.parameters import choice_of, narrowing_of, range_of, text_of
+from chats.search.query import parse
 from chats.serializers import (
+    ROLES,
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
     RenameSessionSerializer,
     UpdateMessageSerializer,
     model_fields,
+    render_found,
     render_message,
     render_session,
 )
 from chats.services import messages, sessions, trash
+from chats.services.search import MESSAGE, NEWEST, RELEVANCE, SESSION, Search, search
 from media_store.models import Image
 from media_store.serializers import render_image
 from nanobanana.pagination import listing, message_window_of, window_of
@@ -124,3 +137,22 @@ class MessageViewSet(SignedInViewSet):
         return self.answer(
             {"message": sentence, "messageData": render_message(changed.message, changed.images)}
         )
+
+
+class SearchViewSet(SignedInViewSet):
+    calls = SEARCH
+
+    async def list(self) -> HttpResponse:
+        query = self.request.GET
+        window = window_of(query, limit=HITS_A_PAGE, descending=True)
+        kind = choice_of(query, "type", (MESSAGE, SESSION))
+        wanted = Search(
+            query=parse(text_of(query)),
+            limit=window.limit,
+            kinds=(kind,) if kind else (MESSAGE, SESSION),
+            narrowing=narrowing_of(query, ROLES),
+            within=range_of(query),
+            sort=choice_of(query, "sort", (NEWEST, RELEVANCE)) or NEWEST,
+            behind=window.behind,
+        )
+        return self.answer(render_found(await search(user=self.user, search=wanted), wanted))

@@ -6,7 +6,7 @@ from typing import Any
 
 from accounts.models import User
 from accounts.services.access import changes_of
-from chats.models import TITLE_BY_DEFAULT, TITLE_FROM_TEXT, Message, Session
+from chats.models import DEFAULT_TITLE, TITLE_BY_DEFAULT, TITLE_FROM_TEXT, Message, Session
 from chats.services.sessions import NO_SESSION, session_handle
 from chats.titles import title_from
 from media_store.models import Image
@@ -19,13 +19,13 @@ from nanobanana.redisdb.managers import Page, Window, from_related
 from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork
 
 IMAGES_OF_A_MESSAGE = 20
-TRIES = 50  # to change the images of a message that others change too: of all at once, one succeeds each time
+TRIES = 50  # to change a message that others change too: of all at once, one succeeds each time
 NO_MESSAGE = "There is no such message."
 NO_IMAGE = "There is no such image."
 
 
 class Moved(Exception):
-    """The images of the message changed between reading and writing it."""
+    """The message changed between reading and writing it."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,7 @@ def _new_message(
 def _title_session(work: UnitOfWork, session: Session, role: str, text: str) -> None:
     title = title_from(text) if role == "user" else ""
     if title:
+        session.__dict__.update(title=DEFAULT_TITLE)  # what it is called, if nobody has called it anything
         with work.when(session, "title_origin", TITLE_BY_DEFAULT):
             Session.objects.update(work, session, title=title, title_origin=TITLE_FROM_TEXT)
 
@@ -162,7 +163,7 @@ async def _change_message(
     change: Callable[[Message], dict[str, Any]],
     operation: Operation | None,
 ) -> MessageWithImages:
-    """Read, change, write; again when the images changed meanwhile, for counts and answer follow them."""
+    """Read, change, write; again when it changed meanwhile, for counts, answer and index follow it."""
     for _ in range(TRIES):
         found = await get_message(user=user, message_id=message_id)
         changes = change(found.message)
@@ -182,7 +183,7 @@ async def _write_changes(
     async with changes_of(user, operation) as work:
         work.expect_exists(session_handle(user, message.session_id), NotFound(NO_MESSAGE))
         work.expect_exists(message, NotFound(NO_MESSAGE))
-        work.expect_equal(message, "image_ids", Moved())
+        work.expect_equal(message, "revision", Moved())
         if "image_ids" in changes:
             images = _change_images(work, user, message, changes["image_ids"])
         Message.objects.update_if_different(work, message, changes)
@@ -210,7 +211,7 @@ async def _delete(user: User, found: MessageWithImages) -> None:
     async with changes_of(user) as work:
         work.expect_exists(session, NotFound(NO_MESSAGE))
         work.expect_exists(message, NotFound(NO_MESSAGE))
-        work.expect_equal(message, "image_ids", Moved())
+        work.expect_equal(message, "revision", Moved())
         Message.objects.delete(work, message)
         Session.objects.add(work, session, message_count=-1)
         Session.objects.update(work, session, updated_at=now())

@@ -7,7 +7,7 @@ from accounts.models import User
 from accounts.services.access import changes_of
 from chats.models import DEFAULT_TITLE, TITLE_BY_DEFAULT, TITLE_BY_PERSON, Session
 from media_store.models import Image
-from nanobanana.errors import NotFound
+from nanobanana.errors import Conflict, NotFound
 from nanobanana.events import SessionCreated, SessionUpdated
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import now
@@ -16,6 +16,11 @@ from nanobanana.redisdb.managers import Page, Window
 from nanobanana.redisdb.unit_of_work import Operation
 
 NO_SESSION = "There is no such session."
+TRIES = 50  # to rename a session that others rename too: of all at once, one succeeds each time
+
+
+class TitleMoved(Exception):
+    """The title changed between reading and writing it."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,19 @@ async def rename_session(
     *, user: User, session_id: str, title: str, operation: Operation | None = None
 ) -> Session:
     """Give a session the title a person chose; the same title again wakes no other device."""
-    session = session_handle(user, session_id)
+    for _ in range(TRIES):
+        session = await get_session(user=user, session_id=session_id)
+        try:
+            return await _rename(user, session, title, operation)
+        except TitleMoved:
+            continue
+    raise Conflict
+
+
+async def _rename(user: User, session: Session, title: str, operation: Operation | None) -> Session:
     async with changes_of(user, operation) as work:
         work.expect_exists(session, NotFound(NO_SESSION))
+        work.expect_equal(session, "title", TitleMoved())  # or its terms in the search would stay
         Session.objects.update_if_different(work, session, {"title": title, "title_origin": TITLE_BY_PERSON})
         Session.objects.update(work, session, updated_at=now())
         work.emit(SessionUpdated(session_id=session.id), session)

@@ -3,6 +3,7 @@
 from accounts.models import User
 from accounts.services.access import changes_of
 from chats.models import Message, Session, TrashedSession
+from chats.services.reindexing import remove_index
 from chats.services.sessions import NO_SESSION, session_handle
 from nanobanana.errors import NotFound
 from nanobanana.events import SessionDeleted
@@ -29,6 +30,7 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
                 await _remove_messages(user_id, session_id)
             async with unit_of_work(user_id) as work:
                 manager.remove_ids(work, index, session_ids)
+    await remove_index(user_id=user_id)
 
 
 async def _remove_messages(user_id: str, session_id: str) -> None:

@@ -43,5 +43,10 @@ def time_of(identifier: str) -> datetime:
     return EPOCH + timedelta(milliseconds=number)
 
 
+def first_id(milliseconds: int) -> str:
+    """The least id of this time, in milliseconds since 1970: all that were made before it are less."""
+    return _encode(max(0, milliseconds) << (FRACTION_BITS + RANDOM_BITS))
+
+
 def _encode(number: int) -> str:
     return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])

@@ -1,0 +1,84 @@
+"""Whether a text is what a query means, how much so, and where."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from chats.search.folding import Utf16, fold, fold_with_places
+from chats.search.query import Pattern, Query
+from chats.search.words import token_spans, tokens
+
+MOST_HIGHLIGHTS = 100  # of one text
+USUAL_LENGTH = 100  # tokens of a text that is neither short nor long
+SATURATION, LENGTH_WEIGHT = 1.2, 0.75  # as BM25 is mostly used
+SCALE = 1_000_000
+
+Span = tuple[int, int]
+
+
+class Document:
+    """A text as its tokens, each with a space around it: ` red cat `."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = tokens(fold(text))
+        self._content = f" {' '.join(self._tokens)} "
+
+    def matches(self, query: Query) -> bool:
+        return all(pattern.needle in self._content for pattern in query.patterns)
+
+    def relevance(self, query: Query) -> int:
+        """How much of the text is what was asked for: BM25 without the rarity of words, as a whole number.
+
+        It depends on nothing but text and query.
+        """
+        length = 1 - LENGTH_WEIGHT + LENGTH_WEIGHT * len(self._tokens) / USUAL_LENGTH
+        counts = [self._content.count(pattern.needle) for pattern in query.patterns]
+        return round(SCALE * sum(count / (count + SATURATION * length) for count in counts))
+
+    def highlights(self, query: Query) -> list[list[int]]:
+        """The parts of the text that were meant, [start, end) in UTF-16 units, the first MOST_HIGHLIGHTS."""
+        found = sorted({span for pattern in query.patterns for span in self._find(pattern)})[:MOST_HIGHLIGHTS]
+        if not found:
+            return []
+        folded, units = fold_with_places(self._text), Utf16(self._text)
+        spans = list(token_spans(folded.text))
+        places = _places(spans)
+        ranges = [folded.span(*_in_text(span, spans, places)) for span in found]
+        return [[units.place(start), units.place(end)] for start, end in _united(ranges)]
+
+    def _find(self, pattern: Pattern) -> Iterator[Span]:
+        """Where the pattern stands in the content, without the spaces around it."""
+        needle, at = pattern.needle, -1
+        spaces = len(needle) - len(needle.lstrip(" "))
+        length = len(needle.strip(" "))
+        for _ in range(MOST_HIGHLIGHTS):
+            at = self._content.find(needle, at + 1)
+            if at < 0:
+                return
+            yield at + spaces, at + spaces + length
+
+
+def _places(spans: list[Span]) -> list[int]:
+    """Where in the content each token starts."""
+    places, at = [], 1
+    for start, end in spans:
+        places.append(at)
+        at += end - start + 1
+    return places
+
+
+def _in_text(span: Span, spans: list[Span], places: list[int]) -> Span:
+    """A part of the content as that of the folded text."""
+    first, last = bisect_right(places, span[0]) - 1, bisect_right(places, span[1] - 1) - 1
+    return spans[first][0] + span[0] - places[first], spans[last][0] + span[1] - places[last]
+
+
+def _united(ranges: list[Span]) -> list[Span]:
+    """The same without overlaps, in order."""
+    united: list[Span] = []
+    for start, end in sorted(ranges):
+        if united and start < united[-1][1]:
+            united[-1] = (united[-1][0], max(end, united[-1][1]))
+        else:
+            united.append((start, end))
+    return united
