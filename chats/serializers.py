@@ -121,7 +121,7 @@ class SearchResultSerializer(serializers.Serializer):
     message = MessageSerializer(allow_null=True, help_text="With its pictures; null for a session.")
     highlights = serializers.ListField(
         child=serializers.ListField(child=serializers.IntegerField(min_value=0), min_length=2, max_length=2),
-        help_text="Parts of `message.text` or `session.title`: [start, end) in UTF-16 units, as `slice` takes.",
+        help_text="Parts of the text or title: [start, end) in UTF-16 units, as `slice` takes.",
     )
 
 
@@ -191,12 +191,11 @@ def render_hit(hit: Hit) -> dict[str, Any]:
 
 
 def render_found(found: Found, search: Search) -> dict[str, Any]:
-    """A page of a search; its end is known once nothing is left behind it."""
-    is_all = search.behind is None and found.behind is None
+    """A page of a search."""
     pagination = {
         "limit": search.limit,
         "offset": 0,
-        "total": len(found.hits) if is_all else None,
+        "total": found.total,
         "hasMore": found.behind is not None,
         "nextCursor": found.behind and _cursor(*found.behind),
     }

@@ -60,7 +60,7 @@ async def reindex(*, user_id: str, advance: Advance = lambda _: None) -> Indexed
 
 
 async def index_faults(*, user_id: str, advance: Advance = lambda _: None) -> list[str]:
-    """A sentence for each fault of the index, [] when it agrees with the data; for a user nobody writes to."""
+    """A sentence for each fault of the index, [] when it agrees with the data; for a user at rest."""
     titles: Counter[str] = Counter()
     texts: Counter[str] = Counter()
     faults: list[str] = []

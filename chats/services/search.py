@@ -82,6 +82,7 @@ class Found:
 
     hits: list[Hit]
     behind: tuple[int | None, str] | None  # relevance (None when sorted by time) and id
+    total: int | None  # None while it is not known
 
 
 async def search(*, user: User, search: Search) -> Found:
@@ -103,7 +104,9 @@ async def _newest(user: User, search: Search) -> Found:
     if len(hits) > search.limit:
         hits = hits[: search.limit]
         reached = hits[-1].id
-    return Found(hits, (None, reached) if reached else None)
+    if reached:
+        return Found(hits, (None, reached), None)
+    return Found(hits, None, None if search.behind else len(hits))
 
 
 async def _most_relevant(user: User, search: Search) -> Found:
@@ -111,13 +114,14 @@ async def _most_relevant(user: User, search: Search) -> Found:
 
     The relevance of a hit never changes while its text stays, so no page repeats what one before it had.
     """
-    hits, _ = await _collect(user, search, search.within, RANKED)
+    hits, reached = await _collect(user, search, search.within, RANKED)
+    total = None if reached else len(hits)
     hits = sorted(hits[:RANKED], key=attrgetter("relevance", "id"), reverse=True)
     if search.behind:
         relevance, identifier = search.behind
         hits = [hit for hit in hits if (hit.relevance, hit.id) < (int(relevance), identifier)]
     last = hits[search.limit - 1] if len(hits) > search.limit else None
-    return Found(hits[: search.limit], (last.relevance, last.id) if last else None)
+    return Found(hits[: search.limit], (last.relevance, last.id) if last else None, total)
 
 
 async def _collect(user: User, search: Search, within: Range, most: int) -> tuple[list[Hit], str | None]:

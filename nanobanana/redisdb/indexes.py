@@ -48,7 +48,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Postings:
-    """An inverted index: for each term a sorted set of the ids of the objects that have it, and one of all terms.
+    """An inverted index: for each term a sorted set of the ids that have it, and one of all terms.
 
     All scores are 0: ids stand in the order they were made in, terms in that of their bytes.
 

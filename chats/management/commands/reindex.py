@@ -22,9 +22,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--user", metavar="ID|EMAIL", help="of this user alone (default: of everybody)")
-        parser.add_argument(
-            "--check", action="store_true", help="only compare index and data, and say what differs"
-        )
+        parser.add_argument("--check", action="store_true", help="only say where index and data differ")
         parser.add_argument("--json", action="store_true", help="answer as JSON")
 
     def handle(self, *, user: str | None, check: bool, json: bool, **options: Any) -> None:
@@ -55,9 +53,8 @@ class Command(BaseCommand):
         if as_json:
             self.stdout.write(json.dumps({"users": len(users), "faults": faults}, ensure_ascii=False))
         if faults:
-            raise CommandError(
-                "\n".join([*([] if as_json else faults), f"The index has {len(faults)} faults."])
-            )
+            sentences = [] if as_json else faults
+            raise CommandError("\n".join([*sentences, f"The index has {len(faults)} faults."]))
         if not as_json:
             self.stdout.write(f"The index of {len(users)} users agrees with their data.")
 
