@@ -19,7 +19,7 @@ TITLES_AT_ONCE = 500
 
 
 class SessionManager(SearchedManager["Session"]):
-    """Sessions of one kind. All kinds share the postings of their titles; a search finds those in the list."""
+    """Sessions of one kind. All kinds share the postings of titles; a search finds those in the list."""
 
     postings = TITLE_POSTINGS
     searched = frozenset({"title"})
