@@ -7,39 +7,52 @@
 -- ARGV  [1] from where, as ZREVRANGEBYLEX takes it: '+' or '(<id>', [2] to where: '-' or '[<id>'
 --       [3] candidates at most   [4] the field that names an object's session, '' for sessions themselves
 --       [5] a role, '' for any   [6] '1' with images, '0' without, '' for either
+--       [7] entries to read, about, before it stops
 --       then groups, of which a candidate has one term each: 'term' | 'prefix', the term
--- Returns {id to go on behind ('' when there is nothing more), {id, {field, value, …}, …}, {session id, {field, …}, …}}
---      or {} when the session is absent
+-- Returns {id to go on behind ('' when there is nothing more), {id, {field, value, …}, …},
+--       {session id, {field, value, …}, …}}; or {} when the session is absent
 --
--- Ids sort by time, in postings by their bytes (all scores are 0), in a session's list by a score that says the same.
+-- Ids sort by time: in postings by their bytes (all scores are 0), in a session's list by a score that is as old.
 local call = redis.call
 local terms, stem, objects, sessions, own_list = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[6]
 local floor, most, session_field, role, has_image = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
-local FIRST_GROUP = 7
+local FIRST_GROUP = 8
 local CHUNK = 100  -- entries looked at together
-local WALKED = 3000  -- entries read in one call
 local BYTES = 500000  -- of the objects of one answer, about
-local EXPANSIONS = 100  -- terms of a prefix; one with more is left to the caller
+local EXPANSIONS = 1000  -- terms of a prefix; one with more is frequent, and left to the caller
 local KEYS_TESTED, GROUPS_TESTED = 16, 6  -- what is left of other groups as well
 
 if KEYS[5] and call('EXISTS', KEYS[5]) == 0 then return {} end
 
--- The keys of a group, and how many entries they have; nil for too many.
+-- The keys of a group that are not empty, and how many entries each has, and all; nil for too many.
 local function group_of(kind, term)
-  local keys, size = {stem .. term}, 0
+  local keys = {stem .. term}
   if kind == 'prefix' then
     keys = call('ZRANGEBYLEX', terms, '[' .. term, '(' .. term .. '\255', 'LIMIT', 0, EXPANSIONS + 1)
     if #keys > EXPANSIONS then return nil end
     for at, each in ipairs(keys) do keys[at] = stem .. each end
   end
   keys[#keys + 1] = stem .. '+'  -- objects with more terms than are indexed may have any
-  local filled = {}
+  local group = {keys = {}, sizes = {}, size = 0}
   for _, key in ipairs(keys) do
     local entries = call('ZCARD', key)
-    if entries > 0 then filled[#filled + 1] = key end
-    size = size + entries
+    if entries > 0 then
+      group.keys[#group.keys + 1] = key
+      group.sizes[#group.keys] = entries
+      group.size = group.size + entries
+    end
   end
-  return {keys = filled, size = size}
+  return group
+end
+
+local function group_of_key(key)
+  local size = call('ZCARD', key)
+  return {keys = {key}, sizes = {size}, size = size}
+end
+
+-- What it takes to go through a group: its entries, and a call for each key and chunk.
+local function cost_of(group)
+  return group.size + 20 * #group.keys
 end
 
 local function read_groups()
@@ -48,9 +61,9 @@ local function read_groups()
     local group = group_of(ARGV[at], ARGV[at + 1])
     if group then groups[#groups + 1] = group end
   end
-  if own_list then groups[#groups + 1] = {keys = {own_list}, size = call('ZCARD', own_list)} end
-  if #groups == 0 then groups[1] = {keys = {stem .. '*'}, size = 1} end
-  table.sort(groups, function(one, other) return one.size < other.size end)
+  if own_list then groups[#groups + 1] = group_of_key(own_list) end
+  if #groups == 0 then groups[1] = group_of_key(stem .. '*') end
+  table.sort(groups, function(one, other) return cost_of(one) < cost_of(other) end)
   return groups
 end
 
@@ -76,14 +89,15 @@ end
 
 local walked = 0
 
--- The next ids that any of the keys lists, newest first. Of keys that have more, only what is newer than the
--- oldest read of each is sure to be complete.
-local function chunk(keys, from)
-  local each, sure, ids, seen = math.ceil(CHUNK / #keys) + 20, '', {}, {}
-  for _, key in ipairs(keys) do
-    local found = entries_of(key, from, each)
+-- The next ids that any key of the group lists, oldest first. Of each key as many are read as it is long; of
+-- those that have more, only what is newer than the oldest read is sure to be complete.
+local function chunk(group, from)
+  local sure, ids, seen = '', {}, {}
+  for at, key in ipairs(group.keys) do
+    local most = 3 + math.ceil(CHUNK * group.sizes[at] / group.size)
+    local found = entries_of(key, from, most)
     walked = walked + 1 + #found
-    if #found == each and found[each] > sure then sure = found[each] end
+    if #found == most and found[most] > sure then sure = found[most] end
     for _, id in ipairs(found) do
       if not seen[id] then
         seen[id] = true
@@ -91,18 +105,23 @@ local function chunk(keys, from)
       end
     end
   end
-  if #keys == 1 then return ids end
-  table.sort(ids, function(one, other) return one > other end)
-  while #ids > 0 and ids[#ids] < sure do ids[#ids] = nil end
-  return ids
+  table.sort(ids)
+  local complete = {}
+  for _, id in ipairs(ids) do
+    if id >= sure then complete[#complete + 1] = id end
+  end
+  return complete
 end
 
 -- Those of the ids that a key of the group lists.
 local function listed(ids, group)
   local is_listed, kept = {}, {}
   for _, key in ipairs(group.keys) do
-    for at, score in ipairs(call('ZMSCORE', key, unpack(ids))) do
-      if score then is_listed[at] = true end
+    for first = 1, #ids, 1000 do
+      local scores = call('ZMSCORE', key, unpack(ids, first, math.min(first + 999, #ids)))
+      for at, score in ipairs(scores) do
+        if score then is_listed[first + at - 1] = true end
+      end
     end
   end
   for at, id in ipairs(ids) do
@@ -153,12 +172,13 @@ end
 local groups = read_groups()
 if groups[1].size == 0 then return {'', candidates, found_sessions} end
 local from = ARGV[1]
-while walked < WALKED do
-  local ids = chunk(groups[1].keys, from)
+while walked < tonumber(ARGV[7]) do
+  local ids = chunk(groups[1], from)
   if #ids == 0 then return {'', candidates, found_sessions} end
-  for _, id in ipairs(that_have_all(ids, groups)) do
-    if is_candidate(id) and take(id) then return {id, candidates, found_sessions} end
+  local fitting = that_have_all(ids, groups)
+  for at = #fitting, 1, -1 do
+    if is_candidate(fitting[at]) and take(fitting[at]) then return {fitting[at], candidates, found_sessions} end
   end
-  from = '(' .. ids[#ids]
+  from = '(' .. ids[1]
 end
 return {string.sub(from, 2), candidates, found_sessions}

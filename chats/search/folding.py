@@ -28,7 +28,8 @@ class _Folding(dict[int, str]):
 
 
 def _fold_character(character: str) -> str:
-    parts = unicodedata.normalize("NFKD", character.casefold())
+    plain = unicodedata.normalize("NFKD", character)  # before case: 𝒜 is a capital only by being an A
+    parts = unicodedata.normalize("NFKD", plain.casefold())
     return unicodedata.normalize("NFC", "".join(part for part in parts if not _is_ignored(part)))
 
 

@@ -19,6 +19,7 @@ from nanobanana.redisdb.unit_of_work import UnitOfWork, unit_of_work
 
 M = TypeVar("M", bound=Model)
 TERMS_AT_ONCE = 500  # removed, or asked about
+ENTRIES_READ = 3000  # of postings, by one search in one step, about
 
 MESSAGE_POSTINGS = Postings("terms", "term:")
 TITLE_POSTINGS = Postings("titles", "title:")
@@ -132,7 +133,7 @@ class SearchedManager(Manager[M]):
         ]
         if session_id:
             keys += [keys[3] + session_id, owner_key(owner_id, "session", session_id, "messages")]
-        narrowed = (self.session_field, role or "", _flag(has_image))
+        narrowed = (self.session_field, role or "", _flag(has_image), ENTRIES_READ)
         answer = await _search(keys, [*within.bounds, most, *narrowed, *chain.from_iterable(query.groups)])
         if not answer:
             raise DoesNotExist(f"session {session_id}")

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import cached_property
 
 from chats.search.folding import Utf16, fold, fold_with_places
 from chats.search.query import Pattern, Query
@@ -20,10 +21,20 @@ class Document:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = tokens(fold(text))
-        self._content = f" {' '.join(self._tokens)} "
+        self._folded = fold(text)
+
+    @cached_property
+    def _tokens(self) -> list[str]:
+        return tokens(self._folded)
+
+    @cached_property
+    def _content(self) -> str:
+        return f" {' '.join(self._tokens)} "
 
     def matches(self, query: Query) -> bool:
+        for pattern in query.patterns:  # most that do not match have not even the letters
+            if not all(token in self._folded for token in pattern.tokens):
+                return False
         return all(pattern.needle in self._content for pattern in query.patterns)
 
     def relevance(self, query: Query) -> int:

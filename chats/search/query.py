@@ -20,6 +20,7 @@ class Pattern:
     """Tokens that stand together: `needle` is found in the tokens of a text, each with a space around it."""
 
     needle: str
+    tokens: tuple[str, ...]
     groups: tuple[Group, ...]
 
 
@@ -103,7 +104,7 @@ def _pattern(parts: list[str], *, is_prefix: bool = False) -> Pattern:
     before = "" if is_run(parts[0]) else " "
     behind = "" if is_prefix or is_run(parts[-1]) else " "
     groups = [group for part in parts for group in _groups(part, is_prefix)]
-    return Pattern(before + " ".join(parts) + behind, tuple(groups))
+    return Pattern(before + " ".join(parts) + behind, tuple(parts), tuple(groups))
 
 
 def _groups(token: str, is_prefix: bool) -> list[Group]:

@@ -50,6 +50,7 @@ class Hit:
     """A message with its images, or a session, that is what the query means."""
 
     query: Query
+    document: Document
     session: Session
     message: Message | None = None
     images: list[Image] = field(default_factory=list)
@@ -59,18 +60,8 @@ class Hit:
         return (self.message or self.session).id
 
     @cached_property
-    def document(self) -> Document:
-        return Document(self.message.text if self.message else self.session.title)
-
-    @cached_property
     def relevance(self) -> int:
         return self.document.relevance(self.query)
-
-    @property
-    def is_meant(self) -> bool:
-        params = self.message.params if self.message else {}
-        parameters = self.query.parameters
-        return self.document.matches(self.query) and all(each.holds(params) for each in parameters)
 
     def highlights(self) -> list[list[int]]:
         return self.document.highlights(self.query)
@@ -145,7 +136,7 @@ async def _collect_kind(
     wanted = min(most, CANDIDATES_AT_ONCE)
     for _ in range(ROUNDS):
         candidates = await manager.acandidates(user.id, search.query, within, wanted, search.narrowing)
-        hits += [hit for hit in _hits(kind, user, search.query, candidates) if hit.is_meant]
+        hits += _hits(kind, user, search.query, candidates)
         if candidates.behind is None or len(hits) >= most:
             return hits, candidates.behind
         within = replace(within, behind=candidates.behind)
@@ -154,13 +145,19 @@ async def _collect_kind(
 
 
 def _hits(kind: str, user: User, query: Query, candidates: Candidates) -> Iterator[Hit]:
+    """The candidates that are what the query means."""
     sessions = {id: Session.from_hash(user.id, id, pairs) for id, pairs in candidates.sessions.items()}
     for identifier, pairs in candidates.hashes.items():
         if kind == SESSION:
-            yield Hit(query, sessions[identifier])
-        else:
+            document = Document(sessions[identifier].title)
+            if document.matches(query):
+                yield Hit(query, document, sessions[identifier])
+            continue
+        document = Document(dict(zip(pairs[::2], pairs[1::2], strict=True)).get("text", ""))
+        if document.matches(query):  # most of a message need not be read before
             message = Message.from_hash(user.id, identifier, pairs)
-            yield Hit(query, sessions[message.session_id], message)
+            if all(each.holds(message.params) for each in query.parameters):
+                yield Hit(query, document, sessions[message.session_id], message)
 
 
 async def _with_images(user: User, hits: list[Hit]) -> list[Hit]:
