@@ -1,5 +1,7 @@
 """Chats ("sessions") and their messages."""
 
+from typing import ClassVar
+
 from chats.managers import MessageManager, SessionManager
 from nanobanana.redisdb.fields import (
     CounterField,
@@ -18,6 +20,12 @@ DEFAULT_TITLE = "New Chat"
 TITLE_BY_DEFAULT, TITLE_FROM_TEXT, TITLE_BY_PERSON = "default", "text", "person"
 
 
+LATEST = Index("sessions", score="updated_at", unless="archived_at", lead="pinned_at")
+ARCHIVED = Index("sessions:archived", score="updated_at", where="archived_at")
+TAGGED = Index("tag:{tags}", score="created_at", each="tags")
+TRASHED = Index("trash", score="deleted_at")
+
+
 class Session(Model):
     """A chat. `title_origin` says where the title came from: a person's is never replaced."""
 
@@ -28,8 +36,11 @@ class Session(Model):
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
     deleted_at = Nullable(DateTimeField())
+    pinned_at = Nullable(DateTimeField())
+    archived_at = Nullable(DateTimeField())
+    tags = JSONField(default=list)
 
-    indexes = (Index("sessions", score="updated_at"),)
+    indexes: ClassVar[tuple[Index, ...]] = (LATEST, ARCHIVED, TAGGED)
     objects = SessionManager()
 
 
@@ -37,12 +48,12 @@ class TrashedSession(Session):
     """A deleted chat: the same object under another key, so that for everyone else it does not exist."""
 
     kind = "trashed-session"
-    indexes = (Index("trash", score="deleted_at"),)
+    indexes = (TRASHED,)
     objects = SessionManager()
 
 
 class Message(Model):
-    """A message; `revision` counts its changes."""
+    """A message; `revision` counts its changes. It is as old as its id: `created_at` is `time_of(id)`."""
 
     kind = "message"
     session_id = ReferenceField(to="session")
@@ -50,10 +61,13 @@ class Message(Model):
     text = TextField(default="")
     params = JSONField(default=dict)
     image_ids = ReferenceListField(to="image")
-    edited_of = Nullable(TextField())
+    edited_of = Nullable(ReferenceField(to="message"))
     revision = CounterField()
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
 
-    indexes = (Index("session:{session_id}:messages", score="created_at"),)
+    indexes = (
+        Index("session:{session_id}:messages", score="created_at"),
+        Index("session:{session_id}:edits", score="created_at", where="edited_of"),
+    )
     objects = MessageManager()

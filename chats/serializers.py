@@ -1,11 +1,13 @@
 """What chats accept, and how sessions and messages are answered."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 from rest_framework import serializers
 
+from chats.managers import Revision
 from chats.models import Message, Session
 from chats.services.messages import IMAGES_OF_A_MESSAGE
 from chats.services.search import MESSAGE, SESSION, Found, Hit, Search
@@ -14,22 +16,38 @@ from media_store.serializers import ImageSerializer, render_image
 from nanobanana.pagination import PaginationSerializer
 from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.ids import time_of
-from nanobanana.serializers import IdField, IdListField, MomentField, TextField, timestamp
+from nanobanana.redisdb.managers import Related, from_related
+from nanobanana.serializers import (
+    PRINTABLE,
+    IdField,
+    IdListField,
+    MomentField,
+    SwitchField,
+    TextField,
+    timestamp,
+)
 
 LONGEST_TEXT = 32_000
 LONGEST_TITLE = 100
 ROLES = ("user", "assistant", "model", "system")
+LONGEST_TAG = 50
+TAGS_OF_A_SESSION = 20
 LARGEST_PARAMS = 16 * 1024  # bytes as JSON
 DEEPEST_PARAMS = 16
+LARGEST_REVISION = 2**53 - 1
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 # What fields mean, for the schema.
 TITLE = "White space around it is cut off."
+PINNED = "Whether it comes before all that are not."
+ARCHIVED = "Whether it is out of the usual list."
+TAGS = "What it is found by, in order."
 ROLE = "Who speaks."
 TEXT = "What is said; a message has a text or an image."
 PARAMS = f"Any JSON object of at most {LARGEST_PARAMS} bytes, {DEEPEST_PARAMS} deep."
 IMAGE_IDS = "The pictures it shows, in order."
-EDITED_OF = "The message it is an edited version of."
+EDITED_OF = "The message of the session it is a new version of, or in another role an answer to."
+REVISION = "How often the message was changed."
 
 
 class ParamsField(serializers.DictField):
@@ -57,8 +75,43 @@ class CreateSessionSerializer(serializers.Serializer):
     )
 
 
-class RenameSessionSerializer(serializers.Serializer):
-    title = TextField(max_length=LONGEST_TITLE, trim_whitespace=True, help_text=TITLE)
+class TagField(TextField):
+    """A word or a few, to find sessions by."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=LONGEST_TAG, trim_whitespace=True, **options)
+        self.validators.append(PRINTABLE)
+
+
+class TagListField(serializers.ListField):
+    """Tags in order, each once."""
+
+    child = TagField()
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        return list(dict.fromkeys(super().to_internal_value(data)))
+
+
+class UpdateSessionSerializer(serializers.Serializer):
+    title = TextField(required=False, max_length=LONGEST_TITLE, trim_whitespace=True, help_text=TITLE)
+    pinned = SwitchField(required=False, help_text=PINNED)
+    archived = SwitchField(required=False, help_text=ARCHIVED)
+    tags = TagListField(required=False, max_length=TAGS_OF_A_SESSION, help_text=TAGS)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError({"title": "Give a title, or pinned, archived or tags."})
+        return attrs
+
+
+class SessionFilterSerializer(serializers.Serializer):
+    archived = serializers.ChoiceField(
+        choices=("true", "false"), default="false", help_text="Whether to list the archived ones instead."
+    )
+    tag = TagField(required=False, default="", allow_blank=True, help_text="Only those that have it.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return {**attrs, "archived": attrs["archived"] == "true"}
 
 
 class CreateMessageSerializer(serializers.Serializer):
@@ -84,6 +137,12 @@ class AttachImageSerializer(serializers.Serializer):
     imageId = IdField(help_text="A picture of the same user.")
 
 
+class RestoreRevisionSerializer(serializers.Serializer):
+    revision = serializers.IntegerField(
+        min_value=0, max_value=LARGEST_REVISION, help_text="Which one to bring back."
+    )
+
+
 class SessionSerializer(serializers.Serializer):
     id = IdField(help_text="The session's id.")
     userId = IdField(help_text="Its owner.")
@@ -92,6 +151,9 @@ class SessionSerializer(serializers.Serializer):
     updatedAt = MomentField(help_text="The latest activity in it.")
     messageCount = serializers.IntegerField(min_value=0, help_text="How many messages it has.")
     deletedAt = MomentField(allow_null=True, help_text="When it went to the trash.")
+    pinned = serializers.BooleanField(help_text=PINNED)
+    archived = serializers.BooleanField(help_text=ARCHIVED)
+    tags = TagListField(help_text=TAGS)
 
 
 class MessageSerializer(serializers.Serializer):
@@ -104,7 +166,16 @@ class MessageSerializer(serializers.Serializer):
     createdAt = MomentField(help_text="When it was written.")
     updatedAt = MomentField(help_text="When it was last changed.")
     editedOf = IdField(allow_null=True, help_text=EDITED_OF)
+    revision = serializers.IntegerField(min_value=0, help_text=REVISION)
     images = ImageSerializer(many=True, help_text="The pictures of `imageIds`.")
+
+
+class RevisionSerializer(serializers.Serializer):
+    revision = serializers.IntegerField(min_value=0, help_text="Its number.")
+    text = serializers.CharField(allow_blank=True, help_text=TEXT)
+    params = ParamsField(help_text=PARAMS)
+    imageIds = IdListField(help_text="The pictures it showed, some of which may be gone.")
+    updatedAt = MomentField(help_text="When the message came to be like this.")
 
 
 class StatsSerializer(serializers.Serializer):
@@ -153,7 +224,7 @@ def depth_exceeds(value: Any, most: int) -> bool:
 
 
 def render_session(session: Session) -> dict[str, Any]:
-    """The seed's Session."""
+    """The seed's Session, with what it is found by."""
     return {
         "id": session.id,
         "userId": session.owner_id,
@@ -162,6 +233,9 @@ def render_session(session: Session) -> dict[str, Any]:
         "updatedAt": timestamp(session.updated_at),
         "messageCount": session.message_count,
         "deletedAt": timestamp(session.deleted_at),
+        "pinned": session.pinned_at is not None,
+        "archived": session.archived_at is not None,
+        "tags": session.tags,
     }
 
 
@@ -177,7 +251,26 @@ def render_message(message: Message, images: list[Image]) -> dict[str, Any]:
         "createdAt": timestamp(message.created_at),
         "updatedAt": timestamp(message.updated_at),
         "editedOf": message.edited_of,
+        "revision": message.revision,
         "images": [render_image(image) for image in images],
+    }
+
+
+def render_messages(messages: Iterable[Message], related: Related) -> list[dict[str, Any]]:
+    """Messages of a page, with their images from among the related objects."""
+    return [
+        render_message(message, from_related(Image, message.owner_id, message.image_ids, related))
+        for message in messages
+    ]
+
+
+def render_revision(revision: Revision) -> dict[str, Any]:
+    return {
+        "revision": revision.revision,
+        "text": revision.text,
+        "params": revision.params,
+        "imageIds": revision.image_ids,
+        "updatedAt": timestamp(revision.updated_at),
     }
 
 

@@ -108,11 +108,13 @@ CORS_ALLOW_HEADERS = [
     "authorization",
     "content-type",
     "idempotency-key",
+    "if-match",
     "if-none-match",
     "range",
 ]
 CORS_EXPOSE_HEADERS = [
     "X-Sync-Cursor",
+    "Idempotent-Replayed",
     "X-Request-Id",
     "RateLimit",
     "RateLimit-Policy",

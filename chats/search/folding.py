@@ -12,7 +12,7 @@ import regex
 
 ACCENTS = frozenset({1, *range(10, 37), *range(200, 235), 240})  # combining classes; the rest spells
 CLUSTER = regex.compile(r"\X")
-HALFWIDTH_MARKS = regex.compile("[\uff9e\uff9f]")  # NFC leaves them behind their letters
+VOICING = regex.compile("[\uff9e\uff9f\u3099\u309a]")  # NFC leaves them behind letters of half the width
 BEYOND_BMP = regex.compile("[\U00010000-\U0010ffff]")
 BMP = 0x10000
 
@@ -107,7 +107,7 @@ class Utf16:
 
 
 def _is_composed(text: str) -> bool:
-    return unicodedata.is_normalized("NFC", text) and not HALFWIDTH_MARKS.search(text)
+    return unicodedata.is_normalized("NFC", text) and not VOICING.search(text)
 
 
 def _composed(cluster: str) -> str:

@@ -92,6 +92,10 @@ class SearchedManager(Manager[M]):
         self.postings.remove(work, instance.id, _without(before, after))
         self.postings.add(work, instance.id, _without(after, before))
 
+    def delete(self, work: UnitOfWork, instance: M) -> None:
+        super().delete(work, instance)
+        self.postings.remove(work, instance.id, self.terms_of_object(instance))
+
     def discard(self, work: UnitOfWork, instance: M) -> None:
         super().discard(work, instance)
         self.postings.remove(work, instance.id, self.terms_of_object(instance))

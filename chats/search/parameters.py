@@ -23,7 +23,7 @@ def text_of(query: QueryDict) -> str:
     return text
 
 
-def choice_of(query: QueryDict, name: str, choices: tuple[str, ...]) -> str | None:
+def one_of(query: QueryDict, name: str, choices: tuple[str, ...]) -> str | None:
     choice = query.get(name)
     if choice is not None and choice not in choices:
         raise _refusal(name, f"This must be one of {', '.join(choices)}.")
@@ -31,10 +31,10 @@ def choice_of(query: QueryDict, name: str, choices: tuple[str, ...]) -> str | No
 
 
 def narrowing_of(query: QueryDict, roles: tuple[str, ...]) -> Narrowing:
-    has_image = choice_of(query, "hasImage", tuple(FLAGS))
+    has_image = one_of(query, "hasImage", tuple(FLAGS))
     return Narrowing(
         session_id=query.get("sessionId") or None,
-        role=choice_of(query, "role", roles),
+        role=one_of(query, "role", roles),
         has_image=None if has_image is None else FLAGS[has_image],
     )
 

@@ -47,8 +47,7 @@ async def reindex(*, user_id: str, advance: Advance = lambda _: None) -> Indexed
     """
     await remove_index(user_id=user_id)
     indexed = Indexed(user_id)
-    session_ids = dict.fromkeys([session.id async for session in _sessions(user_id)])
-    for session_id in session_ids:
+    for session_id in await _session_ids(user_id):
         indexed.sessions += await _reindex_session(user_id, session_id)
         advance(1)
         async for messages in _messages(user_id, session_id):
@@ -85,7 +84,7 @@ async def _faults_of(manager: SearchedManager[M], objects: list[M], counted: Cou
 
 async def _reindex_session(user_id: str, session_id: str) -> int:
     """Write the terms of a session's title, of whatever kind it is by now; how many there were of it."""
-    for kind in _kinds():
+    for kind in _kinds() * 2:  # it may change its kind meanwhile
         found = (await kind.objects.aget_many(user_id, [session_id])).objects
         if found:
             await _repost(kind.objects, user_id, found)
@@ -106,18 +105,20 @@ async def _repost(manager: SearchedManager[Any], user_id: str, objects: list[Any
     raise CommitRefused(f"{objects!r:.200} changed all the time")
 
 
+async def _session_ids(user_id: str) -> list[str]:
+    """The ids of the user's sessions of all kinds at one moment."""
+    lists = [index for kind in _kinds() for index in kind.indexes if not index.named]
+    return await Session.objects.ids_in_lists(user_id, lists)
+
+
 async def _sessions(user_id: str) -> AsyncIterator[Session]:
-    """The user's sessions of all kinds, each once."""
-    seen: set[str] = set()
-    for kind in _kinds():
-        index = kind.indexes[0].name
-        first = 0
-        while session_ids := await kind.objects.ids(user_id, index, first=first, limit=MESSAGES_AT_ONCE):
-            first += len(session_ids)
-            for session in (await kind.objects.aget_many(user_id, session_ids)).objects:
-                if session.id not in seen:
-                    seen.add(session.id)
-                    yield session
+    """The user's sessions of all kinds."""
+    session_ids = await _session_ids(user_id)
+    for first in range(0, len(session_ids), MESSAGES_AT_ONCE):
+        for kind in _kinds():
+            page = await kind.objects.aget_many(user_id, session_ids[first : first + MESSAGES_AT_ONCE])
+            for session in page.objects:
+                yield session
 
 
 async def _messages(user_id: str, session_id: str) -> AsyncIterator[list[Message]]:
@@ -130,13 +131,12 @@ async def _messages(user_id: str, session_id: str) -> AsyncIterator[list[Message
             return
         yield page.objects
         last = page.objects[-1]
-        behind = (Message.indexes[0].score_of(last.created_at), last.id)
+        behind = (Message.indexes[0].score_in(last.__dict__), last.id)
 
 
 def _kinds() -> list[type[Session]]:
-    """The kinds of sessions. One that changes its kind while they are read meets us in another of them."""
-    others = Session.__subclasses__()
-    return [*others, Session, *others]
+    """The kinds of sessions: the listed ones, and those under other keys."""
+    return [Session, *Session.__subclasses__()]
 
 
 def _in_steps(manager: SearchedManager[M], objects: list[M]) -> Iterator[list[M]]:

@@ -95,10 +95,11 @@ async def test_a_key_of_another_type_stops_everything(redis: Redis, owner: str, 
 
 
 async def test_terms_of_a_refused_commit_are_not_written(redis: Redis, owner: str) -> None:
+    work = UnitOfWork(owner)
+    work.expect_exists(owner_key(owner, "nothing"))
+    WORDS.add(work, "A", ["red"])
     with pytest.raises(CommitRefused):
-        async with unit_of_work(owner) as work:
-            work.expect_exists(owner_key(owner, "nothing"))
-            WORDS.add(work, "A", ["red"])
+        await work.commit()
     assert await stored(redis, owner) == {}
 
 

@@ -12,9 +12,10 @@
 --       differs n field value … field …  (n fields with a value, the rest absent)
 --       when steps field [value]  (leaves out so many steps unless the field has the value before any write)
 --       set field value … | unset field … | count field by zero-index member | index score member
+--       rescore score member  (if it is listed) | unindex member … | delete | rename index-of-new-key
+--       expire ms | persist
 --       post index-of-stem member term … | unpost index-of-stem member term …  (the key is the list of all terms,
 --       stem .. term that of a term's postings: beyond KEYS, but in the same slot)
---       unindex member … | delete | rename index-of-new-key | expire ms | persist
 --       snapshot  (answers with the hash as it then stands)
 --       event type audience ids n index-of-key …  (carries the hashes as they then stand)
 -- Returns {'done' | 'unchanged', epoch, offset, {key, {field, value, …}, …}}
@@ -27,7 +28,7 @@ local CHUNK = 1000  -- arguments of one command: Lua cannot unpack 8,000
 local LARGEST_COUNT = 2 ^ 53 - 1
 -- Asks for the size of what a step writes to, only because Redis refuses when it is of another type.
 local SIZE_OF = {differs = 'HLEN', set = 'HLEN', unset = 'HLEN', count = 'HLEN', snapshot = 'HLEN',
-                 index = 'ZCARD', unindex = 'ZCARD', event = 'XLEN', post = 'ZCARD', unpost = 'ZCARD'}
+                 index = 'ZCARD', rescore = 'ZCARD', unindex = 'ZCARD', event = 'XLEN', post = 'ZCARD', unpost = 'ZCARD'}
 
 local left_out = {}  -- ordinals of the steps behind a `when` that does not hold
 local function each_step(act)
@@ -215,6 +216,7 @@ local function apply(name, key, first, last)
     count(key, ARGV[first], ARGV[first + 1], KEYS[tonumber(ARGV[first + 2])], ARGV[first + 3])
   elseif name == 'post' then post(key, KEYS[tonumber(ARGV[first])], ARGV[first + 1], first + 2, last)
   elseif name == 'unpost' then unpost(key, KEYS[tonumber(ARGV[first])], ARGV[first + 1], first + 2, last)
+  elseif name == 'rescore' then call('ZADD', key, 'XX', ARGV[first], ARGV[first + 1])
   elseif name == 'unset' then in_chunks('HDEL', key, first, last)
   elseif name == 'unindex' then in_chunks('ZREM', key, first, last)
   elseif name == 'delete' then call('UNLINK', key)

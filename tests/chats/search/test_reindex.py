@@ -1,13 +1,12 @@
 """manage.py reindex"""
 
 import asyncio
+import io
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from accounts.models import User
 from chats.models import Message, Session
@@ -19,13 +18,12 @@ from tests.chats.search.conftest import Find
 from tests.support.consistency import inconsistencies
 from tests.support.people import Person
 
-PROJECT = Path(__file__).resolve().parents[3]
 
-
-async def run(*arguments: str) -> tuple[int, str, str]:
-    command = [sys.executable, "manage.py", "reindex", *arguments]
-    done = await asyncio.to_thread(subprocess.run, command, cwd=PROJECT, capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
+async def run(*arguments: str) -> str:
+    """What the command prints."""
+    output = io.StringIO()
+    await asyncio.to_thread(call_command, "reindex", *arguments, stdout=output)
+    return output.getvalue()
 
 
 @pytest.fixture
@@ -94,17 +92,14 @@ async def test_an_index_that_is_gone_is_written_whole(user: User, filled: dict[s
 
 
 async def test_the_command_says_what_it_did(alice: Person, user: User, filled: dict[str, Any]) -> None:
-    assert await run("--user", alice.email) == (0, "Indexed 3 messages and 2 sessions of 1 users.\n", "")
-    assert await run("--user", alice.id, "--check") == (
-        0,
-        "The index of 1 users agrees with their data.\n",
-        "",
-    )
+    assert await run("--user", alice.email) == "Indexed 3 messages and 2 sessions of 1 users.\n"
+    assert await run("--user", alice.id, "--check") == "The index of 1 users agrees with their data.\n"
+    assert json.loads(await run("--user", alice.id, "--json")) == {"users": 1, "sessions": 2, "messages": 3}
     await spoil(user, filled["id"])
-    code, out, _ = await run("--user", alice.id, "--check", "--json")
-    assert (code, len(json.loads(out)["faults"])) == (1, 5)
-    code, out, error = await run("--check", "--user", alice.id)
-    assert (code, out, "The index has 5 faults." in error) == (1, "", True)
+    with pytest.raises(CommandError, match=r"The index has 5 faults\."):
+        await run("--check", "--user", alice.id)
+    with pytest.raises(CommandError, match=r"^The index has 5 faults\.$"):
+        await run("--check", "--user", alice.id, "--json")
 
 
 async def test_the_command_goes_over_everybody(
@@ -112,17 +107,14 @@ async def test_the_command_goes_over_everybody(
 ) -> None:
     for person in (alice, mallory):
         await remove_index(user_id=person.id)
-    code, out, _ = await run("--json")
-    assert code == 0
-    assert json.loads(out)["users"] >= 2
+    assert json.loads(await run("--json"))["users"] >= 2
     assert await inconsistencies([alice.id, mallory.id]) == []
 
 
 @pytest.mark.parametrize("name", ["nobody@example.com", "nonsense", "0" * 26])
 async def test_the_command_knows_whom_it_does_not_know(name: str) -> None:
-    code, out, error = await run("--user", name)
-    assert (code, out) == (1, "")
-    assert f"There is no user {name}." in error
+    with pytest.raises(CommandError, match=f"There is no user {name}"):
+        await run("--user", name)
 
 
 async def test_handles_of_what_is_indexed_must_say_what_is_stored(user: User) -> None:
