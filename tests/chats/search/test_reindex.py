@@ -38,7 +38,7 @@ async def filled(alice: Person, session: dict[str, Any]) -> dict[str, Any]:
 async def spoil(user: User, message_id: str) -> None:
     """An entry too many, one missing, a term that is not listed and one that nothing has."""
     redis = get_client()
-    await redis.zadd(MESSAGE_POSTINGS.key(user.id, "dog"), {message_id[:-1] + "0": 0})
+    await redis.zadd(MESSAGE_POSTINGS.key(user.id, "dog"), {"0" * 26: 0})
     await redis.zrem(MESSAGE_POSTINGS.key(user.id, "red"), message_id)
     await redis.zrem(TITLE_POSTINGS.terms_key(user.id), "trash")
     await redis.zadd(MESSAGE_POSTINGS.terms_key(user.id), {"nothing": 0})
