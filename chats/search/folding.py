@@ -41,6 +41,7 @@ def _is_ignored(character: str) -> bool:
 
 
 _folding = _Folding()
+_plain: set[str] = set()  # characters known to become one character
 
 
 def fold(text: str) -> str:
@@ -76,7 +77,7 @@ def fold_with_places(text: str) -> Folded:
     if text.isascii():
         return Folded(text.lower(), text)
     is_composed = _is_composed(text)
-    if is_composed and all(len(_folding[ord(character)]) == 1 for character in set(text)):
+    if is_composed and _is_plain(text):
         return Folded(text.translate(_folding), text)
     pieces = list(text) if is_composed else CLUSTER.findall(text)
     parts: list[str] = []
@@ -104,6 +105,16 @@ class Utf16:
 
     def place(self, index: int) -> int:
         return index + bisect_left(self._wide, index)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether each character becomes one character."""
+    for character in set(text) - _plain:
+        if len(_folding[ord(character)]) != 1:
+            return False
+        if ord(character) < BMP:
+            _plain.add(character)
+    return True
 
 
 def _is_composed(text: str) -> bool:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from chats.search.folding import Utf16, fold, fold_with_places
 from chats.search.query import Pattern, Query
-from chats.search.words import token_spans, tokens
+from chats.search.words import tokens
 
 MOST_HIGHLIGHTS = 100  # of one text
 USUAL_LENGTH = 100  # tokens of a text that is neither short nor long
@@ -52,9 +52,8 @@ class Document:
         if not found:
             return []
         folded, units = fold_with_places(self._text), Utf16(self._text)
-        spans = list(token_spans(folded.text))
-        places = _places(spans)
-        ranges = [folded.span(*_in_text(span, spans, places)) for span in found]
+        starts, places = self._starts()
+        ranges = [folded.span(*_in_text(span, starts, places)) for span in found]
         return [[units.place(start), units.place(end)] for start, end in _united(ranges)]
 
     def _find(self, pattern: Pattern) -> Iterator[Span]:
@@ -68,20 +67,22 @@ class Document:
                 return
             yield at + spaces, at + spaces + length
 
+    def _starts(self) -> tuple[list[int], list[int]]:
+        """Where each token starts in the folded text, and where in the content."""
+        starts, places, at, place = [], [], 0, 1
+        for token in self._tokens:
+            at = self._folded.index(token, at)  # what lies between tokens is in none
+            starts.append(at)
+            places.append(place)
+            at += len(token)
+            place += len(token) + 1
+        return starts, places
 
-def _places(spans: list[Span]) -> list[int]:
-    """Where in the content each token starts."""
-    places, at = [], 1
-    for start, end in spans:
-        places.append(at)
-        at += end - start + 1
-    return places
 
-
-def _in_text(span: Span, spans: list[Span], places: list[int]) -> Span:
+def _in_text(span: Span, starts: list[int], places: list[int]) -> Span:
     """A part of the content as that of the folded text."""
     first, last = bisect_right(places, span[0]) - 1, bisect_right(places, span[1] - 1) - 1
-    return spans[first][0] + span[0] - places[first], spans[last][0] + span[1] - places[last]
+    return starts[first] + span[0] - places[first], starts[last] + span[1] - places[last]
 
 
 def _united(ranges: list[Span]) -> list[Span]:
