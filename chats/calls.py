@@ -8,6 +8,8 @@ from chats.serializers import (
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
+    DeleteSessionSerializer,
+    DuplicateSessionSerializer,
     MessageSerializer,
     RestoreRevisionSerializer,
     RevisionSerializer,
@@ -63,7 +65,26 @@ SESSIONS = {
     ),
     "retrieve": Call("Read a session", _session()),
     "update": Call("Change a session", {**sentence(), **_session()}, body=UpdateSessionSerializer),
-    "destroy": Call("Delete a session", sentence()),
+    "destroy": Call(
+        "Delete a session",
+        sentence(),
+        "It goes to the trash; with `permanent` it is gone for good, also from there.",
+        query=DeleteSessionSerializer().fields,
+    ),
+    "list_trash": Call(
+        "List the trash",
+        {"sessions": SessionSerializer(many=True, help_text="Deleted last first."), **_pagination()},
+        "Sessions are purged `TRASH_DAYS` after they came here.",
+        query=page_query(SESSIONS_A_PAGE),
+    ),
+    "restore": Call("Restore a session", {**sentence(), **_session()}),
+    "duplicate": Call(
+        "Duplicate a session",
+        {**sentence(), **_session()},
+        "The copy has all messages, with their times, and shows the same pictures.",
+        status=201,
+        body=DuplicateSessionSerializer,
+    ),
     "stats": Call("Count what is in a session", {"stats": StatsSerializer(help_text="The numbers.")}),
 }
 

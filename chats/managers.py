@@ -1,35 +1,44 @@
 """Where sessions and messages are stored and found."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chats.search.indexing import MESSAGE_POSTINGS, TITLE_POSTINGS, Range, SearchedManager
 from chats.search.matching import Document
 from chats.search.query import parse
 from chats.search.words import terms_of
 from nanobanana.redisdb.client import ask, get_client
-from nanobanana.redisdb.fields import milliseconds, now
-from nanobanana.redisdb.ids import EPOCH
+from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.fields import milliseconds
+from nanobanana.redisdb.ids import EPOCH, MILLISECOND
 from nanobanana.redisdb.indexes import Index
-from nanobanana.redisdb.keys import owner_key
+from nanobanana.redisdb.keys import global_key, owner_key
 from nanobanana.redisdb.managers import Page, Related, Window, arguments_of
 from nanobanana.redisdb.scripts import READING, Script
 from nanobanana.redisdb.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
-    from chats.models import Message, Session, TrashedSession
+    from chats.models import Message, Session
+
+S = TypeVar("S", bound="Session")
+NOTES = global_key("trash")  # user id → from when on there is something to remove
+USERS_AT_ONCE = 100
+STEP = 500  # sessions read at once
+
+_scripts = Path(__file__).parent / "scripts"
+_note_removal = Script(_scripts / "note_removal.lua")
+_settle_removal = Script(_scripts / "settle_removal.lua")
 
 TITLES_LOOKED_AT = 10_000
 TITLES_AT_ONCE = 500
 REVISIONS_KEPT = 100  # former versions of one message
 REVISIONS = Index("message:{id}:revisions", score="revision")  # how they are sorted; a hash holds them
 
-_scripts = Path(__file__).parent / "scripts"
 _branches = _scripts / "libraries" / "branches.lua"
 _active_branch = Script(_scripts / "active_branch.lua", READING, _branches)
 _siblings = Script(_scripts / "siblings.lua", READING, _branches)
@@ -48,8 +57,11 @@ class Revision:
     updated_at: datetime
 
 
-class SessionManager(SearchedManager["Session"]):
-    """Sessions of one kind. All kinds share the postings of titles; a search finds those in the list."""
+class SessionManager(SearchedManager[S]):
+    """Sessions of one kind; and the notes, outside of the users' slots, of who has some to remove.
+
+    All kinds share the postings of titles, so a session that changes its kind moves none of them.
+    """
 
     postings = TITLE_POSTINGS
     searched = frozenset({"title"})
@@ -57,11 +69,11 @@ class SessionManager(SearchedManager["Session"]):
     def terms_of(self, values: dict[str, Any]) -> list[str]:
         return terms_of(values["title"])
 
-    async def alist(self, user_id: str, index: Index, window: Window) -> "Page[Session]":
+    async def alist(self, user_id: str, index: Index, window: Window) -> Page[S]:
         """A part of one of the lists of a user's sessions."""
         return await self.apage(user_id, index.name, window)
 
-    async def alist_tagged(self, user_id: str, index: Index, tag: str, window: Window) -> "Page[Session]":
+    async def alist_tagged(self, user_id: str, index: Index, tag: str, window: Window) -> Page[S]:
         """The same of those that have this tag; costs by how many there are."""
         tagged = self.model.indexes[-1].name.format(tags=tag)
         entries = await self.entries_in_all(user_id, index.name, [tagged])
@@ -97,13 +109,66 @@ class SessionManager(SearchedManager["Session"]):
             pipeline.zrange(index.key(user_id), 0, -1)
         return list(dict.fromkeys(chain.from_iterable(await pipeline.execute())))
 
-    def move_to_trash(self, work: UnitOfWork, session: "Session", trashed: "TrashedSession") -> None:
-        """Rename the session's key, so that all that asks for the session misses it from now on."""
-        self.unindex(work, session)
-        work.rename(session.key, trashed.key)
-        moment = str(milliseconds(now()))
-        work.write("set", trashed.key, "deleted_at", moment)
-        work.write("index", trashed.indexes[0].key(session.owner_id), moment, session.id)
+    async def find(self, user_id: str, session_id: str) -> S | None:
+        try:
+            return await self.aget(user_id, session_id)
+        except DoesNotExist:
+            return None
+
+    def receive(self, work: UnitOfWork, session: "Session", **changes: Any) -> S:
+        """Make a session that was read one of this kind, by renaming its key: what asks for the former kind
+        misses it from then on. The index entries follow, and `changes` are written.
+        """
+        kept = {name: getattr(session, name) for name in self.model.fields.keys() & session.fields.keys()}
+        moved = self.model(session.owner_id, session.id, **{**kept, **changes})
+        type(session).objects.unindex(work, session)
+        for name in set(chain.from_iterable(index.scope + index.order for index in moved.indexes)) - set(
+            changes
+        ):
+            work.expect_equal(session, name)
+        work.rename(session.key, moved.key)
+        stored, absent = self._split(changes)
+        absent += session.fields.keys() - self.model.fields.keys()
+        if stored:
+            work.write("set", moved.key, *stored)
+        if absent:
+            work.write("unset", moved.key, *absent)
+        self.index(work, moved)
+        work.refresh(moved)
+        return moved
+
+    async def up_to(self, user_id: str, index: Index, moment: datetime, *, limit: int) -> list[S]:
+        """The sessions that an index of theirs lists up to this moment, the earliest first."""
+        ids = await self.ids_up_to(user_id, index.name, score=milliseconds(moment), limit=limit)
+        steps = [ids[first : first + STEP] for first in range(0, len(ids), STEP)]
+        pages = [await self.aget_many(user_id, step) for step in steps]
+        return list(chain.from_iterable(page.objects for page in pages))
+
+    async def earliest(self, user_id: str, index: Index) -> datetime | None:
+        """The lowest score of an index that sorts by moments."""
+        entries = await ask("ZRANGE", owner_key(user_id, index.name), 0, 0, "WITHSCORES")
+        return EPOCH + int(entries[1]) * MILLISECOND if entries else None
+
+    # ---- who has something to remove
+    async def note_removal(self, user_id: str, due: datetime) -> None:
+        """Note, before it is so, that the user will have something to remove from `due` on."""
+        await _note_removal([NOTES], [user_id, milliseconds(due)])
+
+    async def noted(self, until: datetime, *, offset: int) -> list[tuple[str, str]]:
+        """[(user id, note)] of some who have something to remove by then, the earliest first."""
+        window = ("WITHSCORES", "LIMIT", offset, USERS_AT_ONCE)
+        rows = await ask("ZRANGEBYSCORE", NOTES, "-inf", milliseconds(until), *window)
+        return list(zip(rows[::2], rows[1::2], strict=True))
+
+    async def all_noted(self) -> AsyncIterator[str]:
+        """The ids of all users who have something to remove now or later, for commands."""
+        async for user_id, _ in get_client().zscan_iter(NOTES, count=USERS_AT_ONCE):
+            yield user_id
+
+    async def settle_removal(self, user_id: str, note: str, due: datetime | None, later: datetime) -> None:
+        """Put the next moment into the note that was read; without one it is looked at `later`, then goes."""
+        following = "" if due is None else milliseconds(due)
+        await _settle_removal([NOTES], [user_id, note, following, milliseconds(later)])
 
 
 class MessageManager(SearchedManager["Message"]):
@@ -121,9 +186,16 @@ class MessageManager(SearchedManager["Message"]):
         if not self.searched.isdisjoint(changes):
             work.expect_equal(instance, "revision")
 
+    async def apage_of(self, user_id: str, session_id: str, window: Window) -> "Page[Message]":
+        """Messages of a session of any kind, with their images among the related."""
+        return await self.apage(user_id, self.index_of(session_id), window, related=["image_ids"])
+
+    def index_of(self, session_id: str) -> str:
+        return self.model.indexes[0].name.format(session_id=session_id)
+
     async def alist(self, session: "Session", window: Window) -> "Page[Message]":
         """Messages of a session with their images, in one round trip; DoesNotExist without the session."""
-        index = self.model.indexes[0].name.format(session_id=session.id)
+        index = self.index_of(session.id)
         return await self.apage(session.owner_id, index, window, required=session, related=["image_ids"])
 
     async def alist_active(self, session: "Session", window: Window) -> "Page[Message]":

@@ -11,6 +11,7 @@ from chats.managers import Revision
 from chats.models import Message, Session
 from chats.services.messages import IMAGES_OF_A_MESSAGE
 from chats.services.search import MESSAGE, SESSION, Found, Hit, Search
+from chats.titles import COPY_MARK, LONGEST_TITLE
 from media_store.models import Image
 from media_store.serializers import ImageSerializer, render_image
 from nanobanana.pagination import PaginationSerializer
@@ -28,7 +29,6 @@ from nanobanana.serializers import (
 )
 
 LONGEST_TEXT = 32_000
-LONGEST_TITLE = 100
 ROLES = ("user", "assistant", "model", "system")
 LONGEST_TAG = 50
 TAGS_OF_A_SESSION = 20
@@ -39,6 +39,7 @@ NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 # What fields mean, for the schema.
 TITLE = "White space around it is cut off."
+COPY_TITLE = f"{TITLE} Without one it is the title of the original and “{COPY_MARK.strip()}”."
 PINNED = "Whether it comes before all that are not."
 ARCHIVED = "Whether it is out of the usual list."
 TAGS = "What it is found by, in order."
@@ -112,6 +113,19 @@ class SessionFilterSerializer(serializers.Serializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         return {**attrs, "archived": attrs["archived"] == "true"}
+
+
+class DeleteSessionSerializer(serializers.Serializer):
+    permanent = serializers.ChoiceField(
+        choices=("true", "false"), default="false", help_text="Whether it is gone for good."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return {"permanent": attrs["permanent"] == "true"}
+
+
+class DuplicateSessionSerializer(serializers.Serializer):
+    title = TextField(required=False, max_length=LONGEST_TITLE, trim_whitespace=True, help_text=COPY_TITLE)
 
 
 class CreateMessageSerializer(serializers.Serializer):

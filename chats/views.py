@@ -14,7 +14,7 @@ from chats.calls import (
     SESSIONS_A_PAGE,
 )
 from chats.managers import REVISIONS
-from chats.models import Message
+from chats.models import TRASHED, Message
 from chats.search.parameters import narrowing_of, one_of, range_of, text_of
 from chats.search.query import parse
 from chats.serializers import (
@@ -22,6 +22,8 @@ from chats.serializers import (
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
+    DeleteSessionSerializer,
+    DuplicateSessionSerializer,
     RestoreRevisionSerializer,
     SessionFilterSerializer,
     UpdateMessageSerializer,
@@ -33,7 +35,7 @@ from chats.serializers import (
     render_revision,
     render_session,
 )
-from chats.services import messages, sessions, trash
+from chats.services import copies, messages, sessions, trash
 from chats.services.search import MESSAGE, NEWEST, RELEVANCE, SESSION, Search, search
 from media_store.serializers import render_image
 from nanobanana.pagination import choice_of, listing, message_window_of, window_of
@@ -68,8 +70,30 @@ class SessionViewSet(SignedInViewSet):
         return self.answer({"message": "Session updated.", "session": render_session(session)})
 
     async def destroy(self, session_id: str) -> HttpResponse:
+        if validate(DeleteSessionSerializer, self.request.GET.dict())["permanent"]:
+            await trash.delete_for_good(user=self.user, session_id=session_id, operation=self.operation())
+            return self.answer({"message": "Session deleted for good."})
         await trash.delete_session(user=self.user, session_id=session_id, operation=self.operation())
         return self.answer({"message": "Session deleted."})
+
+    async def list_trash(self) -> HttpResponse:
+        window = window_of(self.request.GET, limit=SESSIONS_A_PAGE, descending=True)
+        page = listing(await trash.list_trash(user=self.user, window=window), window, index=TRASHED)
+        rendered = [render_session(session) for session in page.objects]
+        return self.answer({"sessions": rendered, "pagination": page.pagination})
+
+    async def restore(self, session_id: str) -> HttpResponse:
+        session = await trash.restore_session(
+            user=self.user, session_id=session_id, operation=self.operation()
+        )
+        return self.answer({"message": "Session restored.", "session": render_session(session)})
+
+    async def duplicate(self, session_id: str) -> HttpResponse:
+        fields = self.body(DuplicateSessionSerializer)
+        session = await copies.duplicate_session(
+            user=self.user, session_id=session_id, operation=self.operation(), **fields
+        )
+        return self.answer({"message": "Session duplicated.", "session": render_session(session)}, 201)
 
     async def stats(self, session_id: str) -> HttpResponse:
         stats = await sessions.get_stats(user=self.user, session_id=session_id)

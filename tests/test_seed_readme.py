@@ -264,7 +264,7 @@ async def test_a_user_registers_signs_in_and_is_shown(reader: Reader) -> None:
 
 async def test_sessions_are_made_listed_and_shown(reader: Reader) -> None:
     made = await reader.send(CREATE_SESSION)
-    assert_like(made["session"], SESSION)
+    assert_like(made["session"], SESSION, "pinned", "archived", "tags")
     assert made["session"]["title"] == "New Chat"
     listed = await reader.send(LIST_SESSIONS)
     assert listed["sessions"][0] == made["session"]

@@ -195,11 +195,12 @@ async def restore_revision(
         image_ids = [image.id for image in images]
         return {"text": version.text, "params": version.params, "image_ids": image_ids}
 
-    while True:
+    for _ in range(IMAGES_OF_A_MESSAGE):
         try:
             return await _change_message(user, message_id, change, if_match, operation)
         except ImageGone:
             continue  # after it was looked at; it will not be there the next time
+    raise Conflict
 
 
 async def delete_message(

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.support.consistency import inconsistencies
-from tests.support.people import Device, Person
+from tests.support.people import PATIENCE, Device, Person
 from tests.support.stress import how_many
 
 DEVICES = 5
@@ -34,6 +34,8 @@ class Story:
     versions: Versions = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     last: dict[str, int] = field(default_factory=dict)  # message → its revision at a careful deletion
     statuses: list[int] = field(default_factory=list)
+    working: int = DEVICES
+    heard: Versions = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
 
     def note(self, answer: httpx.Response) -> None:
         self.statuses.append(answer.status_code)
@@ -49,14 +51,16 @@ async def test_no_change_of_one_message_is_lost(alice: Person, session: dict[str
     await alice.phone.listen(session["id"])
     await write_anew(alice.laptop, story)
     devices = [alice.laptop, alice.phone, *[await sign_in(alice, name) for name in ("tablet", "tv", "watch")]]
+    listening = asyncio.create_task(keep_listening(alice.phone, story))
     await asyncio.gather(*(use(device, story, random.Random(seed)) for seed, device in enumerate(devices)))
+    await asyncio.wait([listening], timeout=PATIENCE)
 
     assert set(story.statuses) <= {200, 201, 404, 412}, story.statuses
     for message_id, versions in story.versions.items():
         assert [len(texts) for texts in versions.values()] == [1] * len(versions)
         assert sorted(versions) == list(range(len(versions)))
         assert story.last.get(message_id, max(versions)) == max(versions)
-    assert await heard_by(alice.phone) == story.versions
+    assert story.heard == story.versions
     await assert_history_is_whole(alice, story)
     assert await inconsistencies([alice.id]) == []
     for device in devices[2:]:
@@ -69,6 +73,7 @@ async def use(device: Device, story: Story, chance: random.Random) -> None:
             await delete(device, story, is_careful=chance.random() < 0.5)
         else:
             await change(device, story, chance, f"{device.name} {number}")
+    story.working -= 1
 
 
 async def change(device: Device, story: Story, chance: random.Random, text: str) -> None:
@@ -118,14 +123,14 @@ async def write_anew(device: Device, story: Story) -> None:
     story.message_id = answer.json()["messageData"]["id"]
 
 
-async def heard_by(device: Device) -> Versions:
-    """The versions of messages that the device was told of."""
-    versions: Versions = defaultdict(lambda: defaultdict(list))
-    for frame in await device.heard():
-        message = frame["payload"].get("message")
-        if message:
-            versions[message["id"]][message["revision"]].append(message["text"])
-    return versions
+async def keep_listening(device: Device, story: Story) -> None:
+    """Note the versions that the device is told of, until it knows all: a silent one would be cut off."""
+    while story.working or story.heard != story.versions:
+        for frame in await device.heard():
+            message = frame.get("payload", {}).get("message")
+            if message:
+                story.heard[message["id"]][message["revision"]].append(message["text"])
+        await asyncio.sleep(0.2)
 
 
 async def assert_history_is_whole(person: Person, story: Story) -> None:

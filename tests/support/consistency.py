@@ -11,6 +11,8 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 import django
@@ -18,11 +20,14 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nanobanana.settings")
 django.setup()
 
+from django.conf import settings  # noqa: E402
+
 from accounts.managers import DEVICE_LIFE  # noqa: E402
 from accounts.models import Device, Password, User  # noqa: E402
-from chats.managers import REVISIONS_KEPT  # noqa: E402
-from chats.models import Message, Session, TrashedSession  # noqa: E402
+from chats.managers import NOTES, REVISIONS_KEPT  # noqa: E402
+from chats.models import HiddenSession, Message, Session, TrashedSession  # noqa: E402
 from chats.search.indexing import SearchedManager  # noqa: E402
+from media_store.managers import REMOVED  # noqa: E402
 from media_store.models import Image  # noqa: E402
 from media_store.services import ORIGINAL, THUMB, storage_key  # noqa: E402
 from media_store.storage import ObjectNotFound, get_storage  # noqa: E402
@@ -35,7 +40,8 @@ from nanobanana.redisdb.keys import events_key, global_key, log_key, owner_key, 
 from nanobanana.redisdb.models import Model  # noqa: E402
 
 MODELS: dict[str, type[Model]] = {
-    model.kind: model for model in (User, Password, Device, Session, TrashedSession, Message, Image)
+    model.kind: model
+    for model in (User, Password, Device, Session, TrashedSession, HiddenSession, Message, Image)
 }
 SCAN_COUNT = 1000
 ANY_SCORE = None  # the time at which an object came to a zero index is kept nowhere else
@@ -64,7 +70,8 @@ class Holdings:
 
     @property
     def sessions(self) -> list[Session]:
-        return self.objects[Session.kind] + self.objects[TrashedSession.kind]
+        kinds = (Session.kind, TrashedSession.kind, HiddenSession.kind)
+        return list(chain.from_iterable(self.objects[kind] for kind in kinds))
 
 
 async def inconsistencies(user_ids: Collection[str] | None = None) -> list[str]:
@@ -78,6 +85,7 @@ async def inconsistencies(user_ids: Collection[str] | None = None) -> list[str]:
         faults += dangling_references(holdings)
         faults += wrong_revisions(holdings)
         faults += await missing_files(holdings)
+        faults += await missing_note(holdings)
         faults += await broken_log(holdings)
     if user_ids is None:
         faults += await wrong_addresses(found)
@@ -125,7 +133,8 @@ def load_objects(holdings: Holdings) -> Iterator[str]:
 def wrong_entries(holdings: Holdings) -> Iterator[str]:
     """Index entries without an object, objects without their entries, entries with another score."""
     expected = expected_entries(holdings)
-    for key, member in holdings.entries.keys() - expected.keys() - expired_devices(holdings):
+    allowed = expired_devices(holdings) | files_to_follow(holdings)
+    for key, member in holdings.entries.keys() - expected.keys() - allowed:
         yield f"{key} lists {member}, which does not belong there."
     for key, member in expected.keys() - holdings.entries.keys():
         yield f"{key} does not list {member}."
@@ -164,6 +173,13 @@ def expired_devices(holdings: Holdings) -> set[tuple[str, str]]:
     index = owner_key(holdings.owner_id, "devices")
     latest = milliseconds(now()) - DEVICE_LIFE
     return {entry for entry, score in holdings.entries.items() if entry[0] == index and score <= latest}
+
+
+def files_to_follow(holdings: Holdings) -> set[tuple[str, str]]:
+    """The entries of pictures that are gone, until their files are."""
+    index = owner_key(holdings.owner_id, REMOVED)
+    pictures = {image.id for image in holdings.images}
+    return {entry for entry in holdings.entries if entry[0] == index and entry[1] not in pictures}
 
 
 def zero_counters(instance: Model) -> Iterator[CounterField]:
@@ -216,6 +232,17 @@ async def missing_files(holdings: Holdings) -> list[str]:
             if found != size:
                 faults.append(f"{image!r} has {found} bytes of its {variant} instead of {size}.")
     return faults
+
+
+async def missing_note(holdings: Holdings) -> list[str]:
+    """Who has something to purge is noted, for no later than it is due."""
+    trash_days = timedelta(days=settings.TRASH_DAYS)
+    dues = [session.deleted_at + trash_days for session in holdings.objects[TrashedSession.kind]]
+    dues += [session.removable_at for session in holdings.objects[HiddenSession.kind]]
+    note = await get_client().zscore(NOTES, holdings.owner_id)
+    if not dues or (note is not None and int(note) <= milliseconds(min(dues))):
+        return []
+    return [f"{holdings.owner_id} has something to purge at {min(dues)}, and is noted for {note}."]
 
 
 async def size_of_file(key: str) -> int | None:
