@@ -94,7 +94,7 @@ IMAGES = {
 MEDIA = {
     "retrieve": Call(
         "Read the bytes of an image",
-        details="Whoever has the signed address may read, without a token, until it expires.",
+        details="Whoever has the signed address may read, without a token, until it expires. Follow redirects.",
         path={
             "variant": serializers.ChoiceField(
                 choices=(ORIGINAL, THUMB), help_text="The picture or its thumbnail."
@@ -112,6 +112,7 @@ MEDIA = {
                 headers=(*FILE_HEADERS, "Content-Range"),
                 description="The part that `Range` asks for.",
             ),
+            302: Answer(headers=("Location",), description="They lie in a cloud: where to read them."),
             304: UNCHANGED,
         },
     ),

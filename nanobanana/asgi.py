@@ -20,6 +20,7 @@ import realtime.hub  # noqa: E402
 from accounts.services.deletion import keep_finishing_deletions  # noqa: E402
 from accounts.tokens import read_access_token  # noqa: E402
 from accounts.viewsets import bearer_token  # noqa: E402
+from media_store.storage import get_storage  # noqa: E402
 from nanobanana.errors import APIError, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
 from nanobanana.redisdb import connection  # noqa: E402
@@ -33,6 +34,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 JSON_BODY = 1024 * 1024
 IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
 MULTIPART_OVERHEAD = 64 * 1024
+
+get_storage()  # the SDK of a cloud takes a second to load: before the first request, not during it
 
 
 class HTTPHandler(ASGIHandler):
