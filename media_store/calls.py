@@ -94,7 +94,7 @@ IMAGES = {
 MEDIA = {
     "retrieve": Call(
         "Read the bytes of an image",
-        details="Whoever has the signed address may read, without a token, until it expires. Follow redirects.",
+        details="Whoever has the signed address may read, without a token, until it expires.",
         path={
             "variant": serializers.ChoiceField(
                 choices=(ORIGINAL, THUMB), help_text="The picture or its thumbnail."

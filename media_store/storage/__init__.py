@@ -25,7 +25,7 @@ def get_storage() -> Storage:
 
 
 def make_storage(name: str) -> Storage:
-    """The storage that STORAGE_TYPE calls `name`. The SDK of a cloud takes a second to import: only its own."""
+    """The storage that STORAGE_TYPE calls `name`. The SDK of a cloud takes a second to load: only then."""
     if name == "aws":
         from media_store.storage.aws import aws_storage
 

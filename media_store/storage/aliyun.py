@@ -4,8 +4,9 @@ import hashlib
 import random
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
 import oss2
@@ -29,19 +30,24 @@ def aliyun_storage() -> CloudStorage:
 
 
 class OssBucket:
-    variables = {
+    variables: Mapping[str, str] = {
         "bucket": "ALIYUN_BUCKET",
         "region": "ALIYUN_REGION",
         "endpoint": "ALIYUN_ENDPOINT",
         "key": "ALIYUN_ACCESS_KEY_ID",
         "secret": "ALIYUN_ACCESS_KEY_SECRET",
     }
-    errors = (OssError, OSError, ParseError)  # the last two: bytes that end too early, and a stranger's
+    errors: tuple[type[Exception], ...] = (
+        OssError,
+        OSError,
+        ParseError,
+    )  # the last two: bytes that end too early, and a stranger's
 
     def __init__(self) -> None:
         region = settings.ALIYUN_REGION.removeprefix("oss-")
         endpoint = settings.ALIYUN_ENDPOINT or f"https://oss-{region}.aliyuncs.com"
-        self.description = f'OSS bucket "{settings.ALIYUN_BUCKET}" of region {region} at {endpoint}'
+        host = urlsplit(endpoint).netloc.rpartition("@")[2]
+        self.description = f'OSS bucket "{settings.ALIYUN_BUCKET}" of region {region} at {host}'
         try:
             self._bucket = oss2.Bucket(
                 oss2.AuthV4(settings.ALIYUN_ACCESS_KEY_ID, settings.ALIYUN_ACCESS_KEY_SECRET),
@@ -81,11 +87,11 @@ class OssBucket:
         answer = attempt_twice(lambda: self._bucket.head_object(key))
         return Head(answer.content_length, answer.headers.get(NOTED_SHA256))
 
-    def delete(self, keys: list[str]) -> None:
+    def delete(self, keys: Sequence[str]) -> None:
         if len(keys) == 1:
             attempt_twice(lambda: self._bucket.delete_object(keys[0]))
         else:
-            attempt_twice(lambda: self._bucket.batch_delete_objects(keys))
+            attempt_twice(lambda: self._bucket.batch_delete_objects(list(keys)))
 
     def page(self, prefix: str, token: str | None, limit: int) -> KeyPage:
         answer = attempt_twice(
@@ -99,8 +105,8 @@ class OssBucket:
 
 
 def attempt_twice(call: Callable[[], Result]) -> Result:
-    """What `call` returns; once more after no answer or one that says the cloud has trouble. The SDK does not."""
-    for _ in range(cloud.ATTEMPTS - 1):
+    """What `call` returns, the second time when the cloud gave no answer or had trouble."""
+    for _ in range(cloud.ATTEMPTS - 1):  # the SDK itself never tries again
         try:
             return call()
         except RequestError:

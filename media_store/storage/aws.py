@@ -2,8 +2,9 @@
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -38,20 +39,20 @@ def aws_storage() -> CloudStorage:
 
 
 class S3Bucket:
-    variables = {
+    variables: Mapping[str, str] = {
         "bucket": "AWS_S3_BUCKET",
         "region": "AWS_REGION",
         "endpoint": "AWS_S3_ENDPOINT_URL",
         "key": "AWS_ACCESS_KEY_ID",
         "secret": "AWS_SECRET_ACCESS_KEY",
     }
-    errors = (BotoCoreError, ClientError)
+    errors: tuple[type[Exception], ...] = (BotoCoreError, ClientError)
 
     def __init__(self) -> None:
         self._name = settings.AWS_S3_BUCKET
         self._encryption = ENCRYPTIONS[settings.AWS_S3_SSE]
         self._session = boto3.session.Session(
-            # With neither, the SDK looks where it always does: the environment, its files, the machine's role.
+            # With neither, the SDK looks where it always does: in its files, in the machine's role.
             aws_access_key_id=settings.AWS_ACCESS_KEY_ID or None,
             aws_secret_access_key=settings.AWS_SECRET_ACCESS_KEY or None,
             region_name=settings.AWS_REGION,
@@ -61,8 +62,8 @@ class S3Bucket:
             self._client = self._session.client("s3", endpoint_url=endpoint, config=_config(endpoint))
         except (ValueError, BotoCoreError) as error:
             raise ImproperlyConfigured(f"AWS_REGION or AWS_S3_ENDPOINT_URL is wrong: {error}.") from error
-        place = self._client.meta.endpoint_url
-        self.description = f'S3 bucket "{self._name}" of region {settings.AWS_REGION} at {place}'
+        host = urlsplit(self._client.meta.endpoint_url).netloc.rpartition("@")[2]
+        self.description = f'S3 bucket "{self._name}" of region {settings.AWS_REGION} at {host}'
 
     def failure(self, error: Exception) -> Failure:
         if isinstance(error, ClientError):
@@ -102,7 +103,7 @@ class S3Bucket:
         answer = self._client.head_object(Bucket=self._name, Key=key)
         return Head(answer["ContentLength"], answer["Metadata"].get(SHA256))
 
-    def delete(self, keys: list[str]) -> None:
+    def delete(self, keys: Sequence[str]) -> None:
         if len(keys) == 1:
             self._client.delete_object(Bucket=self._name, Key=keys[0])
             return

@@ -57,7 +57,7 @@ class Storage(Protocol):
         """The hash of the object's bytes, hexadecimal; a storage that noted it does not read them again."""
 
     async def presign(self, key: str, *, life: int, headers: Mapping[str, str]) -> Address | None:
-        """Where to send who may read the object for `life` seconds; None where the bytes have to come from us.
+        """Where to send who may read the object for `life` seconds; None where the bytes come from us.
 
         The answer there has these headers (of Content-Type, Content-Disposition and Cache-Control), and the
         address may live for less than was asked for. Whether the object is there is not looked at.

@@ -6,7 +6,7 @@ The SDKs block, so each call runs in a thread of a bounded pool, and takes PATIE
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 from media_store.imaging import KINDS
@@ -92,7 +92,7 @@ class Bucket(Protocol):
 
     def head(self, key: str) -> Head: ...
 
-    def delete(self, keys: list[str]) -> None: ...
+    def delete(self, keys: Sequence[str]) -> None: ...
 
     def page(self, prefix: str, token: str | None, limit: int) -> KeyPage: ...
 
@@ -152,10 +152,10 @@ class CloudStorage:
                     yield key
 
     async def check(self) -> None:
-        """Ask for one key: whether writes are taken would cost a write each time; `check_storage` tries it."""
+        """Ask for one key: a write would cost too much to be made this often."""
         await self._run(self._bucket.page, "", None, 1, patience=CHECK_PATIENCE)
 
-    async def _pages(self, prefix: str) -> AsyncIterator[list[str]]:
+    async def _pages(self, prefix: str) -> AsyncIterator[Sequence[str]]:
         token = None
         while True:
             keys, token = await self._run(self._bucket.page, prefix, token, KEYS_PER_PAGE)
