@@ -59,7 +59,7 @@ class OssBucket:
                 region=region,
             )
         except ClientError as error:
-            raise ImproperlyConfigured(f"ALIYUN_BUCKET or ALIYUN_ENDPOINT is wrong: {error.body}.") from error
+            raise ImproperlyConfigured(f"ALIYUN_BUCKET or ALIYUN_ENDPOINT is wrong: {error.body}") from error
 
     def failure(self, error: Exception) -> Failure:
         if isinstance(error, ServerError):

@@ -173,6 +173,7 @@ def test_the_credentials_of_a_cloud_can_come_from_files(checkout: Checkout, tmp_
         ("REDIS_URL", "localhost:6379"),
         ("STORAGE_TYPE", "azure"),
         ("AWS_S3_SSE", "rot13"),
+        ("AWS_S3_BUCKET", "s3://pictures"),
         ("AWS_S3_ENDPOINT_URL", "minio:9000"),
         ("JWT_EXPIRES_IN", "forever"),
         ("MAX_FILE_SIZE", "large"),
