@@ -36,12 +36,13 @@ def oss() -> Iterator[OssServer]:
         yield oss
 
 
-@pytest.fixture(params=["aliyun", "aws"])
-def impatient(request: pytest.FixtureRequest, oss: OssServer, monkeypatch: pytest.MonkeyPatch) -> Storage:
+@pytest.fixture(scope="module", params=["aliyun", "aws"])
+def impatient(request: pytest.FixtureRequest, oss: OssServer) -> Storage:
     """Where a fault is all that is answered, OSS and S3 look the same."""
     oss.objects.clear()
-    monkeypatch.setattr(cloud, "READ_TIMEOUT", 0.3)
-    return aliyun_storage(oss) if request.param == "aliyun" else aws_storage(oss.url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cloud, "READ_TIMEOUT", 0.3)
+        return aliyun_storage(oss) if request.param == "aliyun" else aws_storage(oss.url)
 
 
 @pytest.fixture
