@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
+import botocore.loaders
 from django.test import override_settings
 
 import media_store.storage
@@ -12,6 +13,7 @@ from tests.support.oss_server import OssServer
 
 BUCKET = "nanobanana-images"
 SECRET = "a secret of AWS"
+LOADER = botocore.loaders.create_loader()
 
 
 def aliyun_settings(server: OssServer) -> dict[str, str]:
@@ -39,7 +41,9 @@ def aliyun_storage(server: OssServer, **changes: str) -> Storage:
 
 
 def aws_storage(url: str, **changes: str) -> Storage:
-    with override_settings(**{**aws_settings(url), **changes}):
+    # What the SDK reads of its own files for each client is always the same.
+    shared = patch("botocore.loaders.create_loader", return_value=LOADER)
+    with shared, override_settings(**{**aws_settings(url), **changes}):
         return make_storage("aws")
 
 
