@@ -14,21 +14,22 @@ from accounts.services.access import changes_of
 from media_store.imaging import PreparedPicture, prepare
 from media_store.models import Image
 from media_store.storage import StorageUnavailable, get_storage
-from nanobanana.errors import APIError, ImageInUse, NotFound, PayloadTooLarge
+from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
 from nanobanana.pools import BoundedPool
-from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.exceptions import CommitRefused, DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import new_id, time_of
 from nanobanana.redisdb.managers import Page, Window
-from nanobanana.redisdb.unit_of_work import Operation, unit_of_work
+from nanobanana.redisdb.unit_of_work import Operation, unit_of_work, was_committed
 
 ORIGINAL, THUMB = "original", "thumb"
 THUMB_MIME = "image/webp"
 CLEANED_AT_ONCE = 100
 DISCARD_PATIENCE = 5  # seconds
 STEP = 500  # records removed at once
+TRIES = 10  # to remove pictures that messages come to show meanwhile
 WAITING = 100  # pictures in line in one process
 NO_IMAGE = "There is no such image."
 NO_SESSION = "There is no such session."
@@ -101,16 +102,11 @@ async def upload_images(
     return await asyncio.gather(*[_attempt(user, session_id, type, *attempt) for attempt in attempts])
 
 
-async def delete_image(*, user: User, image_id: str) -> None:
+async def delete_image(*, user: User, image_id: str, operation: Operation | None = None) -> None:
     """Delete a picture that no message shows; ImageInUse when one does."""
-    image = await get_image(user=user, image_id=image_id)
-    image.__dict__.update(ref_count=0)
-    async with changes_of(user) as work:
-        work.expect_exists(image, NotFound(NO_IMAGE))
-        work.expect_equal(image, "ref_count", ImageInUse())
-        Image.objects.delete(work, image)
-        work.emit(ImageDeleted(session_id=image.session_id, image_id=image.id))
-    await get_storage().delete_prefix(image_prefix(user.id, image.id))
+    if not await was_committed(user.id, operation):
+        await _delete_record(user, image_id, operation)
+    await get_storage().delete_prefix(image_prefix(user.id, image_id))
 
 
 async def clean_up(*, user: User) -> list[Outcome]:
@@ -118,6 +114,17 @@ async def clean_up(*, user: User) -> list[Outcome]:
     before = milliseconds(now() - timedelta(seconds=settings.CLEANUP_GRACE))
     image_ids = await Image.objects.unreferenced_ids(user.id, before=before, limit=CLEANED_AT_ONCE)
     return [await _attempt_deletion(user, image_id) for image_id in image_ids]
+
+
+async def remove_unshown(*, user_id: str, session_id: str) -> None:
+    """Remove the pictures of a session that no message shows, in bounded steps that can be repeated.
+
+    Nobody is told, for whose session it is. Pictures that messages of other sessions show stay as they are.
+    """
+    window: Window | None = Window(limit=STEP)
+    while window:
+        window = await _remove_unshown_of(user_id, session_id, window)
+        await _remove_files(user_id)
 
 
 async def remove_everything(*, user_id: str, **_: object) -> None:
@@ -129,6 +136,40 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
             for image in page.objects:
                 Image.objects.discard(work, image)
             Image.objects.remove_ids(work, "images", image_ids)
+    await _remove_files(user_id)
+
+
+async def _remove_unshown_of(user_id: str, session_id: str, window: Window) -> Window | None:
+    """One step; again when a message came to show one of the pictures meanwhile. The next window, or None."""
+    for _ in range(TRIES):
+        page = await Image.objects.apage_of_session(user_id, session_id, window)
+        unshown = [image for image in page.objects if image.ref_count == 0]
+        try:
+            await _discard_for_good(user_id, unshown)
+        except CommitRefused:
+            continue
+        last = page.objects[-1] if page.objects else None
+        if not last or not page.has_more:
+            return None
+        return Window(limit=STEP, behind=(str(milliseconds(last.created_at)), last.id))
+    raise Conflict
+
+
+async def _discard_for_good(user_id: str, images: list[Image]) -> None:
+    if not images:
+        return
+    async with unit_of_work(user_id) as work:
+        for image in images:
+            work.expect_equal(image, "ref_count")
+            Image.objects.discard_for_good(work, image)
+
+
+async def _remove_files(user_id: str) -> None:
+    """Remove the files of pictures that are gone, also those that an earlier try left behind."""
+    while image_ids := await Image.objects.removed_ids(user_id, limit=STEP):
+        for image_id in image_ids:
+            await get_storage().delete_prefix(image_prefix(user_id, image_id))
+        await Image.objects.forget_removed(user_id, image_ids)
 
 
 def image_prefix(user_id: str, image_id: str) -> str:
@@ -164,6 +205,16 @@ def _new_image(user: User, session_id: str, type: str, picture: PreparedPicture)
     )
 
 
+async def _delete_record(user: User, image_id: str, operation: Operation | None) -> None:
+    image = await get_image(user=user, image_id=image_id)
+    image.__dict__.update(ref_count=0)
+    async with changes_of(user, operation) as work:
+        work.expect_exists(image, NotFound(NO_IMAGE))
+        work.expect_equal(image, "ref_count", ImageInUse())
+        Image.objects.delete(work, image)
+        work.emit(ImageDeleted(session_id=image.session_id, image_id=image.id))
+
+
 async def _store(user: User, image: Image, picture: PreparedPicture, operation: Operation | None) -> Image:
     planned = image.id
     storage = get_storage()
@@ -196,9 +247,6 @@ async def _discard(user: User, image_id: str) -> None:
 
 
 async def _commit(user: User, image: Image, operation: Operation | None) -> None:
-    if operation:
-        content = f"{operation.fingerprint} {image.sha256} {image.session_id} {image.type}"
-        operation = replace(operation, fingerprint=content)
     async with changes_of(user, operation) as work:
         work.expect_exists(Image.objects.session_key(user.id, image.session_id), NotFound(NO_SESSION))
         Image.objects.create(work, image)

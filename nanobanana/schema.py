@@ -21,12 +21,14 @@ from accounts.viewsets import SignedInViewSet, StrangerViewSet
 from nanobanana import errors
 from nanobanana.calls import Answer, Call, Fields
 from nanobanana.errors import APIError
+from nanobanana.forms import FORM
+from nanobanana.preconditions import IF_MATCH
 from nanobanana.serializers import ID, ErrorSerializer, IdField, MomentField
 from nanobanana.throttling import READING_METHODS
 
 JSON = "application/json"
-FORM = "multipart/form-data"
 TEXT, NUMBER = {"type": "string"}, {"type": "integer", "minimum": 1}
+TRUE = {"type": "string", "enum": ["true"]}
 ULID = {"type": "string", "pattern": f"^{ID}$"}
 MOMENT = {
     "type": "string",
@@ -36,11 +38,12 @@ MOMENT = {
 HEADERS = {
     "X-Request-Id": ("The request's name in the log.", TEXT),
     "X-Sync-Cursor": ("Where the log stands after this change, if it was one.", TEXT),
+    "Idempotent-Replayed": ("The answer is that of an earlier request, with the same key.", TRUE),
     "RateLimit-Policy": ("The budget this call counts against: `q` requests in `w` seconds.", TEXT),
     "RateLimit": ("What is left of it: `r` requests; it is whole again in `t` seconds.", TEXT),
     "Retry-After": ("Seconds to wait before the next try.", NUMBER),
     "WWW-Authenticate": ("The call wants a Bearer token.", TEXT),
-    "ETag": ("The version of the file.", TEXT),
+    "ETag": ("The version of the file, or the revision of the object.", TEXT),
     "Accept-Ranges": ("Parts of the file can be asked for.", TEXT),
     "Content-Range": ("Which bytes these are, of how many.", TEXT),
     "Location": ("Where to go on.", TEXT),
@@ -55,11 +58,21 @@ HEADERS_OF_ERROR = {
     503: ("Retry-After", *BUDGET),
     507: ("Retry-After", *BUDGET),
 }
+WAIT_IN_FLIGHT = {"description": "Seconds to wait, of `request_in_flight`.", "schema": NUMBER}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "For 24 hours the same key and request get the same answer and have one effect.",
+    "description": (
+        "For 24 hours the same key and request get the same answer and have one effect. "
+        "Where no token is needed it must be one that nobody else chooses."
+    ),
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+IF_MATCH_HEADER = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The `ETag` of the revision to change; the answer is 412 when it is at another one.",
+    "schema": {"type": "string", "pattern": f"^(?:{IF_MATCH})$"},
 }
 BEARER = {
     "type": "http",
@@ -130,13 +143,20 @@ class CallSchema(AutoSchema):
     def _get_parameters(self) -> list[dict[str, Any]]:
         names = re.findall(r"{(\w+)}", self.path)
         in_path = {name: self.call.path.get(name, _id_named(name)) for name in names}
-        key = [IDEMPOTENCY_KEY] if self.call.takes_key else []
-        return [*self._parameters(in_path, "path"), *self._parameters(self.call.query, "query"), *key]
+        query = self._parameters(self.call.query, "query")
+        return [*self._parameters(in_path, "path"), *query, *self._header_parameters()]
+
+    def _header_parameters(self) -> Iterator[dict[str, Any]]:
+        if self.is_write:
+            yield IDEMPOTENCY_KEY
+        if self.call.takes_if_match:
+            yield IF_MATCH_HEADER
 
     def _parameters(self, fields: Fields, place: str) -> Iterator[dict[str, Any]]:
         described = self._map_serializer(_serializer("Parameters", fields)(), "request")
         for name, content in described.get("properties", {}).items():
             is_required = name in described.get("required", [])
+            content |= content.pop("oneOf", [{}])[0]  # the other one says that it may be empty
             if place == "query" and "pattern" in content:
                 content = _or_empty(content)
             parameter = {"name": name, "in": place, "description": content.pop("description")}
@@ -162,7 +182,8 @@ class CallSchema(AutoSchema):
             for status, answer in self.call.other_answers.items()
         }
         if self.call.answer is not None:
-            described[str(self.call.status)] = self._answer(Answer(self.call.answer), f"{self._name}Answer")
+            answer = Answer(self.call.answer, headers=("ETag",) if self.call.has_etag else ())
+            described[str(self.call.status)] = self._answer(answer, f"{self._name}Answer")
         by_status: dict[int, list[type[APIError]]] = {}
         for error in dict.fromkeys(self._errors()):
             by_status.setdefault(error.status, []).append(error)
@@ -171,6 +192,8 @@ class CallSchema(AutoSchema):
 
     def _answer(self, answer: Answer, name: str) -> dict[str, Any]:
         headers = [*answer.headers, *(BUDGET if self.is_counted else ())]
+        if self.is_write:
+            headers.append("Idempotent-Replayed")
         if self.is_write and isinstance(self.view, SignedInViewSet):
             headers.append("X-Sync-Cursor")
         described: dict[str, Any] = {"description": answer.description, "headers": _headers(headers)}
@@ -184,7 +207,7 @@ class CallSchema(AutoSchema):
     def _errors(self) -> Iterator[type[APIError]]:
         call = self.call
         yield from (errors.BadRequest, errors.PayloadTooLarge, APIError)
-        if call.query or call.body or call.takes_key:
+        if call.query or call.body or self.is_write:
             yield errors.ValidationFailed
         if call.body:
             yield from (errors.MalformedBody, errors.UnsupportedMedia)
@@ -196,8 +219,10 @@ class CallSchema(AutoSchema):
             yield from (errors.TooManyRequests, errors.ServiceUnavailable)
         if self.is_counted and self.is_write:
             yield from (errors.Conflict, errors.StorageFull)
-        if call.takes_key:
-            yield errors.IdempotencyMismatch
+        if call.takes_if_match:
+            yield errors.PreconditionFailed
+        if self.is_write:
+            yield from (errors.RequestInFlight, errors.IdempotencyMismatch)
         yield from call.errors
 
     def _problem(self, classes: list[type[APIError]]) -> dict[str, Any]:
@@ -207,10 +232,13 @@ class CallSchema(AutoSchema):
         if component not in self.registry:
             self.registry.register(component)
             base = self.resolve_serializer(ErrorSerializer, "response").ref
+            headers = _headers(HEADERS_OF_ERROR.get(classes[0].status, BUDGET))
+            if errors.RequestInFlight in classes:
+                headers["Retry-After"] = WAIT_IN_FLIGHT
             codes = {"properties": {"error": {"enum": [error.code for error in classes]}}}
             component.schema = {
                 "description": "\n\n".join(f"`{error.code}`: {error.message}" for error in classes),
-                "headers": _headers(HEADERS_OF_ERROR.get(classes[0].status, BUDGET)),
+                "headers": headers,
                 "content": {JSON: {"schema": {"allOf": [base, codes]}}},
             }
         return self.registry[component].ref
