@@ -132,7 +132,7 @@ class S3Bucket:
 def _config(endpoint: str | None) -> Config:
     return Config(
         signature_version="s3v4",
-        # By host name at Amazon: the address by path goes through another region for a day in new buckets.
+        # With "auto", signed addresses of every region would lead to the first one, which redirects them.
         s3={"addressing_style": "path" if endpoint else "virtual"},
         connect_timeout=cloud.CONNECT_TIMEOUT,
         read_timeout=cloud.READ_TIMEOUT,

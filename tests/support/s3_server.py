@@ -1,6 +1,5 @@
 """moto's S3 in a process of its own. It keeps and lists objects, but checks neither signatures nor expiry."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,13 +19,11 @@ input()
 @contextmanager
 def serve_s3() -> Iterator[str]:
     """The server's address; it ends with its standard input, so also when the tests are killed."""
-    environment = {**os.environ, "MOTO_S3_CUSTOM_ENDPOINTS": ""}
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment,
     )
     assert process.stdout
     port = process.stdout.readline().decode().strip()
