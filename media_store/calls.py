@@ -11,15 +11,15 @@ from media_store.serializers import (
     ImageSerializer,
     UploadSerializer,
 )
-from media_store.services import ORIGINAL, THUMB
 from media_store.streaming import RangeNotSatisfiable
+from media_store.variants import ORIGINAL, VARIANTS
 from nanobanana.calls import FILE_HEADERS, UNCHANGED, Answer, Call, Fields, page_query, sentence
 from nanobanana.errors import Forbidden, ImageInUse, NotFound, ServiceUnavailable, UnreadablePicture
 from nanobanana.pagination import PaginationSerializer
 from nanobanana.serializers import IdField
 
 IMAGES_A_PAGE = 100
-PICTURE = "JPEG, PNG, WebP, GIF or AVIF, by content."
+PICTURE = "JPEG, PNG, WebP, GIF, AVIF or HEIC, by content."
 
 
 class BatchResultSerializer(serializers.Serializer):
@@ -49,6 +49,17 @@ def _file() -> serializers.Field:
     return serializers.FileField(help_text=PICTURE)
 
 
+BYTES = {
+    200: Answer(media_types=MIMES, headers=FILE_HEADERS, description="The whole file."),
+    206: Answer(
+        media_types=MIMES,
+        headers=(*FILE_HEADERS, "Content-Range"),
+        description="The part that `Range` asks for.",
+    ),
+    302: Answer(headers=("Location",), description="They lie in a cloud: where to read them."),
+    304: UNCHANGED,
+}
+
 IMAGES = {
     "upload": Call(
         "Upload an image",
@@ -72,6 +83,20 @@ IMAGES = {
         errors=(NotFound,),
     ),
     "retrieve": Call("Read an image", _image()),
+    "content": Call(
+        "Read the content of an image",
+        details="The same bytes as behind the signed addresses, for clients that send their token anyway.",
+        query={
+            "variant": serializers.ChoiceField(
+                choices=VARIANTS,
+                default=ORIGINAL,
+                help_text="`original`, `display` (what browsers show) or a size. Of sizes beyond the "
+                "picture's own, the smallest is answered.",
+            )
+        },
+        errors=(RangeNotSatisfiable, ServiceUnavailable, UnreadablePicture),
+        other_answers=BYTES,
+    ),
     "destroy": Call("Delete an image", sentence(), errors=(ImageInUse,)),
     "list": Call("List all images", _images(), query=page_query(IMAGES_A_PAGE)),
     "list_of_session": Call(
@@ -95,7 +120,7 @@ MEDIA = {
         details="Whoever has the signed address may read, without a token, until it expires.",
         path={
             "variant": serializers.ChoiceField(
-                choices=(ORIGINAL, THUMB), help_text="The picture or its thumbnail."
+                choices=VARIANTS, help_text="The original, what browsers show, or a size."
             )
         },
         query={
@@ -103,15 +128,6 @@ MEDIA = {
             "s": serializers.CharField(help_text="The signature."),
         },
         errors=(Forbidden, RangeNotSatisfiable, ServiceUnavailable),
-        other_answers={
-            200: Answer(media_types=MIMES, headers=FILE_HEADERS, description="The whole file."),
-            206: Answer(
-                media_types=MIMES,
-                headers=(*FILE_HEADERS, "Content-Range"),
-                description="The part that `Range` asks for.",
-            ),
-            302: Answer(headers=("Location",), description="They lie in a cloud: where to read them."),
-            304: UNCHANGED,
-        },
+        other_answers=BYTES,
     ),
 }

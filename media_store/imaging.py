@@ -1,4 +1,4 @@
-"""From an upload to what is stored: its kind, its size, a clean original and a thumbnail.
+"""From an upload to what is stored: its kind, its size, a clean original and its variants.
 
 All of it is synchronous and takes its time: run it in a bounded pool. Pillow releases the GIL while it
 decodes, resizes and encodes. Nothing but UnsupportedMedia, UnreadablePicture and PayloadTooLarge is raised.
@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from PIL import Image, ImageCms
+from pillow_heif import register_heif_opener
 
-from media_store.metadata import strip
-from media_store.metadata.av1 import coded_sizes
+from media_store import placeholders
+from media_store.metadata import av1, hevc, strip
 from media_store.metadata.exif import read_orientation
+from media_store.variants import DISPLAY, SIDES, THUMB
 from nanobanana.errors import PayloadTooLarge, UnreadablePicture, UnsupportedMedia
 
 MAX_PIXELS = 40_000_000  # of one frame
@@ -26,12 +28,15 @@ MAX_FRAMES = 200
 MAX_PIXELS_OF_ALL_FRAMES = 100_000_000
 LARGE = 12_000_000  # pixels
 HEADER = 65_536  # bytes in which most pictures say how large they are
-THUMBNAIL_SIDE = 320  # pixels
-THUMBNAIL_QUALITY = 80
+QUALITY = 80
+DISPLAY_QUALITY = 92  # of what stands in for an original that browsers do not show
+EFFORT = 2  # of WebP's 0 to 6; 4, the default, takes twice as long for one byte in a hundred
 
 # Pillow's own guard, which stands before its allocations, only warns up to twice the limit.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.simplefilter("error", Image.DecompressionBombWarning)
+# Nothing but the picture itself: no previews, depths and gain maps.
+register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
 
 
 class Kind(NamedTuple):
@@ -47,7 +52,10 @@ KINDS = (
     Kind("image/gif", "GIF", re.compile(rb"GIF8[79]a")),
     # The brands of its first box say AVIF: others there, such as heic, share the container only.
     Kind("image/avif", "AVIF", re.compile(rb"....ftyp(?:....){0,16}?avi[fs]", re.DOTALL)),
+    Kind("image/heic", "HEIF", re.compile(rb"....ftyp(?:....){0,16}?hei[cxms]", re.DOTALL)),
 )
+# What a decoder would allocate, which those containers say in two places.
+CODED_SIZES = {"image/avif": av1.coded_sizes, "image/heic": hevc.coded_sizes}
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 # What turns a picture of this EXIF orientation upright.
 UPRIGHT = {
@@ -70,6 +78,7 @@ class PictureInfo:
     width: int  # in pixels, upright
     height: int
     frames: int
+    shows_in_browsers: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,8 @@ class PreparedPicture:
     original: bytes  # the upload without what names a place or a person
     thumbnail: bytes  # WebP
     sha256: str  # of `original`, hexadecimal
+    blurhash: str
+    colour: str  # the one most of it has, #rrggbb
 
 
 def inspect(file: BinaryIO) -> PictureInfo:
@@ -86,10 +97,10 @@ def inspect(file: BinaryIO) -> PictureInfo:
     return _describe(kind, _open(kind, original))
 
 
-def make_thumbnail(file: BinaryIO, *, longest_side: int = THUMBNAIL_SIDE) -> bytes:
-    """A small upright WebP in sRGB of the first frame, never larger than the picture, without metadata."""
+def make_variant(file: BinaryIO, variant: str) -> bytes:
+    """An upright WebP in sRGB of the first frame, never larger than the picture, without metadata."""
     kind, original = _read(file)
-    return _thumbnail(_open(kind, original), longest_side)
+    return _encoded(_scaled(_open(kind, original), SIDES[variant]), variant)
 
 
 def prepare(file: BinaryIO) -> PreparedPicture:
@@ -97,8 +108,15 @@ def prepare(file: BinaryIO) -> PreparedPicture:
     kind, original = _read(file)
     image = _open(kind, original)
     info = _describe(kind, image)
-    thumbnail = _thumbnail(image, THUMBNAIL_SIDE)
-    return PreparedPicture(info, original, thumbnail, hashlib.sha256(original).hexdigest())
+    small = _scaled(image, SIDES[THUMB])
+    return PreparedPicture(
+        info,
+        original,
+        thumbnail=_encoded(small, THUMB),
+        sha256=hashlib.sha256(original).hexdigest(),
+        blurhash=placeholders.blurhash(small),
+        colour=placeholders.dominant_colour(small),
+    )
 
 
 def _read(file: BinaryIO) -> tuple[Kind, bytes]:
@@ -118,13 +136,13 @@ def _kind(data: bytes) -> Kind:
     for kind in KINDS:
         if kind.signature.match(data):
             return kind
-    raise UnsupportedMedia("Only JPEG, PNG, WebP, GIF and AVIF pictures are accepted.")
+    raise UnsupportedMedia("Only JPEG, PNG, WebP, GIF, AVIF and HEIC pictures are accepted.")
 
 
 def _open(kind: Kind, data: bytes) -> Image.Image:
     """Read the header and check the limits."""
-    if kind.mime == "image/avif":
-        _check_pixels(coded_sizes(data))
+    if kind.mime in CODED_SIZES:
+        _check_pixels(CODED_SIZES[kind.mime](data))
     with _decoding():
         image = Image.open(io.BytesIO(data), formats=[kind.pillow_format])
         frames = _frames(image)
@@ -168,23 +186,27 @@ def _describe(kind: Kind, image: Image.Image) -> PictureInfo:
     width, height = image.size
     if _orientation(image) in LIES_ON_ITS_SIDE:
         width, height = height, width
-    return PictureInfo(kind.mime, width, height, _frames(image))
+    shows_in_browsers = kind.mime != "image/heic" and image.mode != "CMYK"
+    return PictureInfo(kind.mime, width, height, _frames(image), shows_in_browsers)
 
 
 def _orientation(image: Image.Image) -> int:
-    return read_orientation(image.info.get("exif", b""))
+    return read_orientation(image.info.get("exif") or b"")
 
 
-def _thumbnail(image: Image.Image, longest_side: int) -> bytes:
+def _scaled(image: Image.Image, longest_side: int) -> Image.Image:
     orientation, profile = _orientation(image), image.info.get("icc_profile")
-    output = io.BytesIO()
     with _turn(image), _decoding():
         small = _with_smooth_colours(image)
         small.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
         small = _in_srgb(small, profile)
-        if orientation in UPRIGHT:
-            small = small.transpose(UPRIGHT[orientation])
-        small.save(output, "WEBP", quality=THUMBNAIL_QUALITY)
+        return small.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else small
+
+
+def _encoded(image: Image.Image, variant: str) -> bytes:
+    output = io.BytesIO()
+    quality = DISPLAY_QUALITY if variant == DISPLAY else QUALITY
+    image.save(output, "WEBP", quality=quality, method=EFFORT)
     return output.getvalue()
 
 

@@ -2,9 +2,11 @@
 
 from media_store.managers import ImageManager
 from nanobanana.redisdb.fields import (
+    BooleanField,
     CounterField,
     DateTimeField,
     IntegerField,
+    Nullable,
     ReferenceField,
     TextField,
     now,
@@ -27,6 +29,10 @@ class Image(Model):
     size = IntegerField()
     thumb_size = IntegerField()
     sha256 = TextField()  # of the stored original
+    # Pictures stored before there were these have none of them.
+    shows_in_browsers = BooleanField(default=True)
+    blurhash = Nullable(TextField())
+    colour = Nullable(TextField())  # the dominant one, #rrggbb
     ref_count = CounterField(zero_index="images:unreferenced")
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)

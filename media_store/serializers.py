@@ -8,9 +8,11 @@ from rest_framework import serializers
 from media_store.imaging import KINDS
 from media_store.links import media_url
 from media_store.models import UPLOADED, Image
+from media_store.variants import DISPLAY, ORIGINAL, THUMB, sizes_of
 from nanobanana.serializers import IdField, MomentField, TextField, timestamp
 
 TYPE = RegexValidator(r"^[a-z][a-z0-9_-]{0,31}\Z", "This must be a short lower-case word such as uploaded.")
+COLOUR = RegexValidator(r"^#[0-9a-f]{6}\Z", "This must be a colour such as #ffcc00.")
 MIMES = tuple(kind.mime for kind in KINDS)
 TYPE_HELP = "A short lower-case word such as `uploaded` or `generated`."
 
@@ -34,6 +36,23 @@ class ImageSerializer(serializers.Serializer):
     type = serializers.CharField(validators=[TYPE], help_text=TYPE_HELP)
     path = serializers.URLField(help_text="A signed address of the picture, which expires.")
     thumbPath = serializers.URLField(help_text="A signed address of its thumbnail, which expires.")
+    displayPath = serializers.URLField(
+        help_text="What an `<img>` shows: `path`, or a WebP where browsers do not show the original."
+    )
+    variants = serializers.DictField(
+        child=serializers.URLField(),
+        help_text="Signed addresses of upright WebP files, up to the picture's own size. Their longest side "
+        "has 320 (`thumb`), 640 (`small`), 1280 (`medium`) and 2048 (`large`) pixels at most.",
+    )
+    blurhash = serializers.CharField(
+        allow_null=True, help_text="A placeholder, as BlurHash; null for old pictures."
+    )
+    dominantColor = serializers.CharField(
+        allow_null=True, validators=[COLOUR], help_text="As `#rrggbb`; null for old pictures."
+    )
+    sha256 = serializers.CharField(
+        min_length=64, max_length=64, help_text="The hash of the bytes behind `path`, hexadecimal."
+    )
     mime = serializers.ChoiceField(choices=MIMES, help_text="What the picture is.")
     width = serializers.IntegerField(min_value=1, help_text="In pixels.")
     height = serializers.IntegerField(min_value=1, help_text="In pixels.")
@@ -51,13 +70,21 @@ class FailureSerializer(serializers.Serializer):
 
 def render_image(image: Image) -> dict[str, Any]:
     """The seed's Image; the addresses are signed when read."""
+    owner_id, image_id = image.owner_id, image.id
+    sizes = {name: media_url(owner_id, image_id, name) for name in sizes_of(image.width, image.height)}
+    path = media_url(owner_id, image_id, ORIGINAL)
     return {
-        "id": image.id,
+        "id": image_id,
         "sessionId": image.session_id,
-        "userId": image.owner_id,
+        "userId": owner_id,
         "type": image.type,
-        "path": media_url(image.owner_id, image.id, "original"),
-        "thumbPath": media_url(image.owner_id, image.id, "thumb"),
+        "path": path,
+        "thumbPath": sizes[THUMB],
+        "displayPath": path if image.shows_in_browsers else media_url(owner_id, image_id, DISPLAY),
+        "variants": sizes,
+        "blurhash": image.blurhash,
+        "dominantColor": image.colour,
+        "sha256": image.sha256,
         "mime": image.mime,
         "width": image.width,
         "height": image.height,

@@ -14,6 +14,7 @@ from accounts.services.access import changes_of
 from media_store.imaging import PreparedPicture, prepare
 from media_store.models import Image
 from media_store.storage import StorageUnavailable, get_storage
+from media_store.variants import ORIGINAL, THUMB
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
@@ -24,8 +25,6 @@ from nanobanana.redisdb.ids import new_id, time_of
 from nanobanana.redisdb.managers import Page, Window
 from nanobanana.redisdb.unit_of_work import Operation, unit_of_work, was_committed
 
-ORIGINAL, THUMB = "original", "thumb"
-THUMB_MIME = "image/webp"
 CLEANED_AT_ONCE = 100
 DISCARD_PATIENCE = 5  # seconds
 STEP = 500  # records removed at once
@@ -137,6 +136,7 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
                 Image.objects.discard(work, image)
             Image.objects.remove_ids(work, "images", image_ids)
     await _remove_files(user_id)
+    await get_storage().delete_prefix(user_id)  # a variant may have been made meanwhile
 
 
 async def _remove_unshown_of(user_id: str, session_id: str, window: Window) -> Window | None:
@@ -172,6 +172,23 @@ async def _remove_files(user_id: str) -> None:
         await Image.objects.forget_removed(user_id, image_ids)
 
 
+async def discard_bytes(user_id: str, image_id: str) -> None:
+    """Remove the bytes of a picture without a record: of a failed upload, or of one that was just deleted.
+
+    When the commit of an upload was done and only the answer to it was lost, they stay. A storage that is
+    away keeps them; the client, who waits to be told of that, is not held up by them.
+    """
+    try:
+        await Image.objects.aget(user_id, image_id)
+    except DoesNotExist:
+        prefix = image_prefix(user_id, image_id)
+        try:
+            async with asyncio.timeout(DISCARD_PATIENCE):
+                await get_storage().delete_prefix(prefix)
+        except (StorageUnavailable, TimeoutError):
+            logger.warning("Bytes without a record stay below %s: the storage is away.", prefix)
+
+
 def image_prefix(user_id: str, image_id: str) -> str:
     """What the storage keys of a picture's files start with."""
     return f"{user_id}/{image_id}"
@@ -200,6 +217,9 @@ def _new_image(user: User, session_id: str, type: str, picture: PreparedPicture)
         size=len(picture.original),
         thumb_size=len(picture.thumbnail),
         sha256=picture.sha256,
+        shows_in_browsers=picture.info.shows_in_browsers,
+        blurhash=picture.blurhash,
+        colour=picture.colour,
         created_at=moment,
         updated_at=moment,
     )
@@ -223,27 +243,11 @@ async def _store(user: User, image: Image, picture: PreparedPicture, operation: 
         await storage.put(storage_key(user.id, planned, THUMB), picture.thumbnail)
         await _commit(user, image, operation)
     except Exception:
-        await _discard(user, planned)
+        await discard_bytes(user.id, planned)
         raise
     if image.id != planned:  # a repeated request, answered with the picture of the first
         await storage.delete_prefix(image_prefix(user.id, planned))
     return image
-
-
-async def _discard(user: User, image_id: str) -> None:
-    """Remove the bytes of a failed upload, unless its commit was done and only the answer to it was lost.
-
-    A storage that is away keeps them; the client, who waits to be told of that, is not held up by them.
-    """
-    try:
-        await Image.objects.aget(user.id, image_id)
-    except DoesNotExist:
-        prefix = image_prefix(user.id, image_id)
-        try:
-            async with asyncio.timeout(DISCARD_PATIENCE):
-                await get_storage().delete_prefix(prefix)
-        except (StorageUnavailable, TimeoutError):
-            logger.warning("Bytes of a failed upload stay below %s: the storage is away.", prefix)
 
 
 async def _commit(user: User, image: Image, operation: Operation | None) -> None:

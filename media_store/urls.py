@@ -8,5 +8,6 @@ urlpatterns = [
     path("images/cleanup", ImageViewSet.as_view({"post": "clean_up"})),
     path("images/user/all", ImageViewSet.as_view({"get": "list"})),
     path("images/session/<str:session_id>", ImageViewSet.as_view({"get": "list_of_session"})),
+    path("images/<str:image_id>/content", ImageViewSet.as_view({"get": "content"})),
     path("images/<str:image_id>", ImageViewSet.as_view({"get": "retrieve", "delete": "destroy"})),
 ]

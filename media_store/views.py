@@ -5,21 +5,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 
 from accounts.models import User
 from accounts.viewsets import SignedInViewSet
-from media_store import links, services
+from media_store import links, rendering, services
 from media_store.calls import IMAGES, IMAGES_A_PAGE, MEDIA
 from media_store.models import Image
 from media_store.serializers import UploadSerializer, render_image, validate_type
-from media_store.services import ORIGINAL, THUMB, THUMB_MIME, Upload, storage_key
+from media_store.services import Upload, storage_key
 from media_store.storage import get_storage
 from media_store.streaming import file_response
+from media_store.variants import MIME, ORIGINAL, VARIANTS, fitting
 from nanobanana.errors import Forbidden, UnsupportedMedia, ValidationFailed
 from nanobanana.forms import FORM, read_form
-from nanobanana.pagination import listing, window_of
+from nanobanana.pagination import choice_of, listing, window_of
 from nanobanana.serializers import validate
 from nanobanana.throttling import UPLOADS
 from nanobanana.viewsets import ViewSet
@@ -46,6 +48,16 @@ class ImageViewSet(SignedInViewSet):
     async def retrieve(self, image_id: str) -> HttpResponse:
         image = await services.get_image(user=self.user, image_id=image_id)
         return self.answer({"image": render_image(image)})
+
+    async def content(self, image_id: str) -> HttpResponseBase:
+        variant = choice_of(self.request.GET, "variant", VARIANTS)
+        image = await services.get_image(user=self.user, image_id=image_id)
+        response = await picture_response(
+            self.request, image, fitting_variant(image, variant), max_age=settings.MEDIA_URL_EXPIRES_IN
+        )
+        # The address is the same for everybody, and what a browser keeps must not be.
+        patch_vary_headers(response, ["Authorization"])
+        return response
 
     async def destroy(self, image_id: str) -> HttpResponse:
         await services.delete_image(user=self.user, image_id=image_id, operation=self.operation())
@@ -91,27 +103,39 @@ class ImageViewSet(SignedInViewSet):
 
 
 class MediaViewSet(ViewSet):
-    """The bytes behind `path` and `thumbPath`: whoever has the signed address may look."""
+    """The bytes behind the addresses of pictures: whoever has the signed address may look."""
 
     calls = MEDIA
 
     async def retrieve(self, user_id: str, image_id: str, variant: str) -> HttpResponseBase:
         query = self.request.GET
         expires_at = links.verify(user_id, image_id, variant, query.get("e", ""), query.get("s", ""))
-        if variant not in {ORIGINAL, THUMB}:
+        if variant not in VARIANTS:
             raise Forbidden
         image = await services.get_image(user=User(user_id, user_id), image_id=image_id)
-        mime, size = (image.mime, image.size) if variant == ORIGINAL else (THUMB_MIME, image.thumb_size)
-        return await file_response(
-            self.request,
-            storage=get_storage(),
-            key=storage_key(user_id, image_id, variant),
-            size=size,
-            mime=mime,
-            etag=f'"{image.sha256[:32]}-{variant}"',
-            max_age=max(0, expires_at - int(time.time())),
-            filename=f"{image_id}.{mime.removeprefix('image/')}",
-        )
+        max_age = max(0, expires_at - int(time.time()))
+        return await picture_response(self.request, image, variant, max_age=max_age)
+
+
+async def picture_response(
+    request: HttpRequest, image: Image, variant: str, *, max_age: int
+) -> HttpResponseBase:
+    """The bytes of one variant, or where they lie; `max_age` is in seconds."""
+    mime = image.mime if variant == ORIGINAL else MIME
+    return await file_response(
+        request,
+        storage=get_storage(),
+        key=storage_key(image.owner_id, image.id, variant),
+        size=await rendering.size_of(image, variant),
+        mime=mime,
+        etag=f'"{image.sha256[:32]}-{variant}"',
+        max_age=max_age,
+        filename=f"{image.id}.{mime.removeprefix('image/')}",
+    )
+
+
+def fitting_variant(image: Image, variant: str) -> str:
+    return fitting(variant, width=image.width, height=image.height, shows_in_browsers=image.shows_in_browsers)
 
 
 def results_of(outcomes: list[services.Outcome]) -> dict[str, Any]:

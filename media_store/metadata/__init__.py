@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 
-from media_store.metadata import avif, gif, jpeg, png, webp
+from media_store.metadata import gif, heif, jpeg, png, webp
 
 STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "image/jpeg": jpeg.strip,
     "image/png": png.strip,
     "image/webp": webp.strip,
     "image/gif": gif.strip,
-    "image/avif": avif.strip,
+    "image/avif": heif.strip,
+    "image/heic": heif.strip,
 }
 
 

@@ -6,6 +6,7 @@ AV1 Bitstream and Decoding Process Specification, sections 5.3 (OBUs) and 5.5 (s
 from collections.abc import Iterator
 from itertools import accumulate
 
+from media_store.metadata.bits import Bits
 from media_store.metadata.isobmff import Extent, boxes, first_sample, items
 from media_store.metadata.reader import Reader
 from nanobanana.errors import UnreadablePicture
@@ -15,21 +16,6 @@ LONGEST_SEQUENCE_HEADER = 256  # bytes; 32 operating points of 60 bits at the mo
 HAS_EXTENSION, HAS_SIZE = 0b100, 0b010  # flags of an OBU
 
 Size = tuple[int, int]  # width and height
-
-
-class Bits:
-    """A cursor over bits, the most significant first; reading past the end raises UnreadablePicture."""
-
-    def __init__(self, data: bytes) -> None:
-        self.digits = "".join(f"{byte:08b}" for byte in data)
-        self.position = 0
-
-    def take(self, length: int) -> int:
-        digits = self.digits[self.position : self.position + length]
-        if len(digits) < length:
-            raise UnreadablePicture
-        self.position += length
-        return int(digits or "0", 2)
 
 
 def coded_sizes(data: bytes) -> list[Size]:
@@ -114,8 +100,6 @@ def _skip_timing(bits: Bits) -> int:
 
 
 def _skip_variable_length_code(bits: Bits) -> None:
-    zeros = 0
-    while not bits.take(1):
-        zeros += 1
+    zeros = bits.leading_zeros()
     if zeros < 32:
         bits.take(zeros)

@@ -1,6 +1,7 @@
 """ISO base media files: boxes in boxes, items that a `meta` box lists, samples that a track lists.
 
-ISO/IEC 14496-12, sections 4.2 (boxes), 8.7 (samples), 8.11.3 (iloc) and 8.11.6 (iinf).
+ISO/IEC 14496-12, sections 4.2 (boxes), 8.7 (samples), 8.11.3 (iloc), 8.11.6 (iinf),
+8.11.12 (iref) and 8.11.14 (iprp).
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ class Box(NamedTuple):
 
 
 class Item(NamedTuple):
+    id: int
     type: bytes
     type_position: int
     extents: list[Extent]
@@ -70,7 +72,11 @@ def items(data: bytes, meta: Box) -> list[Item]:
     extents = _item_extents(data, parts)
     if sum(end - start for found in extents.values() for start, end in found) > len(data) + MAX_SHARED_BYTES:
         raise UnreadablePicture
-    return [Item(*types[item_id], extents[item_id]) for item_id in types if item_id in extents]
+    return [Item(item_id, *types[item_id], extents[item_id]) for item_id in types if item_id in extents]
+
+
+def content_of(data: bytes, item: Item) -> bytes:
+    return b"".join(data[start:end] for start, end in item.extents)
 
 
 def _item_types(data: bytes, iinf: Box) -> dict[int, tuple[bytes, int]]:
@@ -79,7 +85,11 @@ def _item_types(data: bytes, iinf: Box) -> dict[int, tuple[bytes, int]]:
     version = reader.number(1)
     reader.take(3)  # flags
     reader.take(2 if version == 0 else 4)  # count
-    return dict(_item_type(data, box) for box in boxes(data, reader.position, iinf.end))
+    listed = [_item_type(data, box) for box in boxes(data, reader.position, iinf.end)]
+    types = dict(listed)
+    if len(types) < len(listed):
+        raise UnreadablePicture  # readers do not agree on which of two items of one id counts
+    return types
 
 
 def _item_type(data: bytes, infe: Box) -> tuple[int, tuple[bytes, int]]:
@@ -126,6 +136,43 @@ def _extent(data: bytes, start: int, length: int) -> Extent:
     if start + length > len(data):
         raise UnreadablePicture
     return start, start + length
+
+
+def ingredients(data: bytes, meta: Box) -> Iterator[tuple[int, list[int]]]:
+    """For each item that is made of others, such as a grid of its tiles: its id and theirs."""
+    for references in boxes(data, meta.body + VERSION_AND_FLAGS, meta.end):
+        if references.type != b"iref":
+            continue
+        id_size = 2 if data[references.body] == 0 else 4
+        for box in boxes(data, references.body + VERSION_AND_FLAGS, references.end):
+            if box.type == b"dimg":
+                reader = Reader(data, box.body, box.end)
+                yield reader.number(id_size), [reader.number(id_size) for _ in range(reader.number(2))]
+
+
+def properties(data: bytes, meta: Box) -> dict[int, list[Box]]:
+    """For each item what is said of it, such as its size and how it is coded."""
+    iprp = descendant(data, meta, b"iprp")
+    ipco = descendant(data, iprp, b"ipco")
+    listed = list(boxes(data, ipco.body, ipco.end))
+    found: dict[int, list[Box]] = {}
+    for ipma in boxes(data, iprp.body, iprp.end):
+        if ipma.type == b"ipma":
+            for item_id, numbers in _associations(data, ipma):
+                named = [listed[number - 1] for number in numbers if 0 < number <= len(listed)]
+                found.setdefault(item_id, []).extend(named)
+    return found
+
+
+def _associations(data: bytes, ipma: Box) -> Iterator[tuple[int, list[int]]]:
+    """For each item the numbers of its properties, from 1."""
+    reader = Reader(data, ipma.body, ipma.end)
+    version = reader.number(1)
+    size = 2 if reader.number(3) & 1 else 1
+    for _ in range(reader.number(4)):
+        item_id = reader.number(2 if version == 0 else 4)
+        bits = (1 << 8 * size - 1) - 1  # the first one says whether the property must be understood
+        yield item_id, [reader.number(size) & bits for _ in range(reader.number(1))]
 
 
 def first_sample(data: bytes, track: Box) -> Extent:

@@ -18,6 +18,7 @@ MIME_OF_SUFFIX = {
     ".gif": "image/gif",
     ".avif": "image/avif",
     ".avifs": "image/avif",
+    ".heic": "image/heic",
 }
 SAMPLES = sorted(
     path.relative_to(DATA).as_posix() for path in [*DATA.glob("photos/*"), *DATA.glob("formats/*")]
@@ -34,6 +35,8 @@ def mime_of(name: str) -> str:
 
 def encode(image: Image.Image, format: str, **options: Any) -> bytes:
     output = io.BytesIO()
+    if format == "HEIF" and "exif" in options:
+        options["exif"] = options["exif"].tobytes()  # of other forms its plugin reads no orientation
     image.save(output, format, **options)
     return output.getvalue()
 

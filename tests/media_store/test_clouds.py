@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
@@ -295,3 +296,22 @@ async def test_pages_of_other_sites_may_show_what_the_redirect_leads_to(
     assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert answer.content == b""
+
+
+async def test_a_size_is_made_before_the_redirect_to_it_and_kept_there(
+    aliyun: Storage, oss: OssServer, alice: Person, session: dict[str, Any]
+) -> None:
+    with in_use(aliyun):
+        image = await alice.make_image(session["id"], sample("photos/rocket.jpg"))
+        key = f"{alice.id}/{image['id']}/small"
+        assert key not in oss.objects
+        link = await alice.phone.http.get(image["variants"]["small"].removeprefix("http://testserver"))
+        token = await alice.get(f"/api/images/{image['id']}/content?variant=small")
+        assert (link.status_code, token.status_code) == (302, 302)
+        async with httpx.AsyncClient(trust_env=False) as browser:
+            for answer in (link, token):
+                shown = await browser.get(answer.headers["Location"])
+                assert (shown.status_code, shown.headers["Content-Type"]) == (200, "image/webp")
+                assert shown.content == oss.objects[key].data
+        await alice.delete(f"/api/images/{image['id']}")
+        assert not oss.objects

@@ -9,8 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import ExifTags, Image, ImageCms, features
 
-from media_store.imaging import PictureInfo, inspect, make_thumbnail, prepare
+from media_store import imaging
+from media_store.imaging import PictureInfo, inspect, make_variant, prepare
+from media_store.metadata import hevc
 from media_store.metadata.av1 import coded_sizes
+from media_store.variants import SIDES
 from nanobanana.errors import PayloadTooLarge, UnreadablePicture, UnsupportedMedia
 from tests.media_store.pictures import (
     SAMPLES,
@@ -32,8 +35,8 @@ from tests.media_store.pictures import (
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
-def thumbnail_of(data: bytes, **options: int) -> Image.Image:
-    return decode(make_thumbnail(io.BytesIO(data), **options))
+def thumbnail_of(data: bytes, variant: str = "thumb") -> Image.Image:
+    return decode(make_variant(io.BytesIO(data), variant))
 
 
 def is_near(colour: tuple[int, ...], expected: tuple[int, ...], tolerance: int = 40) -> bool:
@@ -58,6 +61,9 @@ def test_pillow_has_what_is_needed(feature):
         ("formats/dispose_bgnd.gif", PictureInfo("image/gif", 100, 100, 5)),
         ("formats/hopper.avif", PictureInfo("image/avif", 128, 128, 1)),
         ("formats/star.avifs", PictureInfo("image/avif", 159, 159, 5)),
+        ("formats/pil_sample_cmyk.jpg", PictureInfo("image/jpeg", 100, 100, 1, shows_in_browsers=False)),
+        ("formats/rocket.heic", PictureInfo("image/heic", 300, 200, 1, shows_in_browsers=False)),
+        ("formats/rocket_tiles.heic", PictureInfo("image/heic", 300, 200, 1, shows_in_browsers=False)),
         ("hostile/hopper_bad_exif.jpg", PictureInfo("image/jpeg", 500, 500, 1)),
     ],
 )
@@ -81,7 +87,7 @@ def test_the_size_is_that_of_the_upright_picture(format, orientation, size):
         pytest.param(b"hello, world", id="text"),
         pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", id="SVG"),
         pytest.param(b"RIFF\x10\0\0\0WAVEfmt \0\0\0\0", id="WAV"),
-        pytest.param(box(b"ftyp", b"heic\0\0\0\0mif1heic") + bytes(64), id="HEIC"),
+        pytest.param(box(b"ftyp", b"isom\0\0\0\0mp41") + bytes(64), id="MP4"),
         pytest.param(encode(photo(), "BMP"), id="BMP"),
         pytest.param(encode(photo(), "ICO"), id="ICO"),
         *(
@@ -201,6 +207,63 @@ def test_an_avif_without_a_picture_inside_is_refused():
         inspect(io.BytesIO(data[:start] + bytes(len(data) - start)))
 
 
+def test_the_sizes_inside_a_heic_are_read_from_its_pictures():
+    assert hevc.coded_sizes(sample("formats/rocket.heic")) == [(304, 200)]  # in blocks of 8
+    assert sorted(hevc.coded_sizes(sample(TILES))) == [(128, 128)] * 6 + [(300, 200)]
+    with_alpha = encode(Image.new("RGBA", (72, 32), (9, 9, 9, 9)), "HEIF")
+    assert hevc.coded_sizes(with_alpha) == [(72, 64)] * 2  # at least 64 each way
+
+
+TILES = "formats/rocket_tiles.heic"
+
+
+def resized(heic: bytes, old: tuple[int, int], new: tuple[int, int]) -> bytes:
+    """A HEIC whose container says another size than its pictures have."""
+    before, after = (b"ispe" + struct.pack(">III", 0, *size) for size in (old, new))
+    assert before in heic
+    return heic.replace(before, after)
+
+
+def test_a_heic_that_is_larger_inside_than_it_says_is_refused(monkeypatch):
+    monkeypatch.setattr(imaging, "MAX_PIXELS", 200 * 200)
+    inspect(io.BytesIO(encode(photo(96, 64), "HEIF")))
+    with pytest.raises(PayloadTooLarge):
+        inspect(io.BytesIO(resized(sample("formats/rocket.heic"), (300, 200), (30, 20))))
+    tiles = resized(sample(TILES), (300, 200), (30, 20))  # each is small enough, but not the grid
+    with pytest.raises(PayloadTooLarge):
+        inspect(io.BytesIO(tiles))
+
+
+def test_a_heic_of_many_tiles_is_refused(monkeypatch):
+    monkeypatch.setattr(imaging, "MAX_PIXELS_OF_ALL_FRAMES", 300 * 200 + 5 * 128 * 128)
+    with pytest.raises(PayloadTooLarge, match="together"):
+        inspect(io.BytesIO(sample(TILES)))
+
+
+def altered_heics() -> dict[str, bytes]:
+    """Files that could make a decoder work without end, or on other sizes than we read."""
+    data, tiles = sample("formats/rocket.heic"), sample(TILES)
+    references = tiles.index(b"dimg") + 4
+    grid_id = tiles[references : references + 2]
+    first_unit = data.index(b"mdat") + 4
+    return {
+        "a grid of itself": tiles[: references + 4] + grid_id + tiles[references + 6 :],
+        "a sequence": data + box(b"moov", b""),
+        "two lists of items": data + box(b"meta", bytes(4)),
+        "no list of items": data.replace(b"meta", b"free"),
+        "no sizes": data.replace(b"hvcC", b"free"),
+        "sizes of its own": data[: first_unit + 4] + bytes([33 << 1]) + data[first_unit + 5 :],
+        "an AV1 inside": tiles.replace(b"hvc1", b"av01", 1),
+        "an overlay": tiles.replace(b"grid", b"iovl"),
+    }
+
+
+@pytest.mark.parametrize("alteration", altered_heics())
+def test_a_heic_that_is_not_clear_about_its_sizes_is_refused(alteration):
+    with pytest.raises(UnreadablePicture):
+        inspect(io.BytesIO(altered_heics()[alteration]))
+
+
 # ---- thumbnails
 
 
@@ -215,7 +278,7 @@ def test_a_thumbnail_is_a_small_webp_without_metadata(name):
     assert thumbnail.info.keys() <= {"loop", "background", "timestamp", "duration"}
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_thumbnail_is_upright(format, orientation):
     lying = corners(400, 400)
@@ -242,8 +305,11 @@ SIDEWAYS = {
 }
 
 
-def test_a_thumbnail_may_have_another_size():
-    assert thumbnail_of(sample("photos/coffee.png"), longest_side=90).size == (90, 60)
+def test_each_variant_has_its_size_and_none_is_larger_than_the_picture():
+    data = encode(photo(1500, 900), "JPEG")
+    longest = {variant: thumbnail_of(data, variant).width for variant in SIDES}
+    assert longest == {"thumb": 320, "small": 640, "medium": 1280, "large": 1500, "display": 1500}
+    assert thumbnail_of(encode(photo(30, 300), "PNG"), "large").size == (30, 300)
 
 
 def test_a_very_long_picture_keeps_at_least_one_pixel_of_height():
@@ -259,7 +325,15 @@ def half_transparent(mode: str) -> Image.Image:
 
 @pytest.mark.parametrize(
     ("format", "mode"),
-    [("PNG", "RGBA"), ("PNG", "LA"), ("PNG", "P"), ("GIF", "RGBA"), ("WEBP", "RGBA"), ("AVIF", "RGBA")],
+    [
+        ("PNG", "RGBA"),
+        ("PNG", "LA"),
+        ("PNG", "P"),
+        ("GIF", "RGBA"),
+        ("WEBP", "RGBA"),
+        ("AVIF", "RGBA"),
+        ("HEIF", "RGBA"),
+    ],
 )
 def test_transparency_is_kept(format, mode):
     thumbnail = thumbnail_of(encode(half_transparent(mode), format))
@@ -321,7 +395,8 @@ def swapped_profile() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("format", "mode"), [("JPEG", "RGB"), ("PNG", "RGB"), ("PNG", "RGBA"), ("WEBP", "RGBA"), ("AVIF", "RGB")]
+    ("format", "mode"),
+    [("JPEG", "RGB"), ("PNG", "RGB"), ("PNG", "RGBA"), ("WEBP", "RGBA"), ("AVIF", "RGB"), ("HEIF", "RGB")],
 )
 def test_the_colour_profile_is_applied(format, mode):
     red = Image.new(mode, (50, 50), "red")
@@ -356,7 +431,7 @@ def test_an_upload_is_prepared_in_one_go(name):
     prepared = prepare(file)
     assert prepared.info == inspect(file)
     assert prepared.info.mime == mime_of(name)
-    assert prepared.thumbnail == make_thumbnail(file)
+    assert prepared.thumbnail == make_variant(file, "thumb")
     assert prepared.sha256 == hashlib.sha256(prepared.original).hexdigest()
 
 
@@ -373,4 +448,4 @@ def test_large_pictures_are_prepared_from_several_threads():
     data = encode(Image.new("1", (4000, 3500)), "PNG")
     with ThreadPoolExecutor(3) as pool:
         prepared = list(pool.map(prepare, [io.BytesIO(data) for _ in range(3)]))
-    assert {upload.thumbnail for upload in prepared} == {make_thumbnail(io.BytesIO(data))}
+    assert {upload.thumbnail for upload in prepared} == {make_variant(io.BytesIO(data), "thumb")}

@@ -83,11 +83,13 @@ def with_everything_private(format: str, orientation: int) -> bytes:
         data = encode(photo(), "WEBP", exif=private_exif(orientation), xmp=private_xmp(), icc_profile=ICC)
         data = webp_file(data[12:] + webp_chunk(b"PRVT", SECRET))
     else:
-        data = encode(photo(), "AVIF", exif=private_exif(orientation), xmp=private_xmp(), icc_profile=ICC)
+        data = encode(photo(), format, exif=private_exif(orientation), xmp=private_xmp(), icc_profile=ICC)
         data += box(b"uuid", bytes(16) + SECRET)
     return data + SECRET
 
 
+# HEIC keeps no tags at all: which way is up stands elsewhere in it, and Pillow has it upright.
+HEIC = {"HEIF": "image/heic"}
 FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "AVIF": "image/avif"}
 
 
@@ -111,6 +113,20 @@ def test_nothing_private_is_left_and_the_orientation_and_the_profile_stay(format
 def test_an_upright_picture_keeps_no_tags_at_all():
     for format, mime in FORMATS.items():
         assert "exif" not in Image.open(io.BytesIO(strip(with_everything_private(format, 1), mime))).info
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_heic_loses_what_is_private_and_keeps_its_pixels_upright(orientation):
+    data = with_everything_private("HEIF", orientation)
+    assert data.count(SECRET) >= 4
+    stripped = strip(data, "image/heic")
+    assert SECRET not in stripped
+    assert frames(stripped) == frames(data)
+    image = Image.open(io.BytesIO(stripped))
+    assert image.size == ((40, 60) if orientation > 4 else (60, 40))
+    assert image.info["icc_profile"] == ICC
+    assert not image.getexif()
+    assert strip(stripped, "image/heic") == stripped
 
 
 def test_a_gif_keeps_how_often_it_repeats_and_loses_comments_and_foreign_extensions():
@@ -290,7 +306,8 @@ FUZZED = {
     "AVIF sequence": sample("formats/star.avifs"),
     "WebP": sample("formats/transparent.webp"),
     "CMYK": sample("formats/pil_sample_cmyk.jpg"),
-} | {format: with_everything_private(format, 6) for format in FORMATS}
+    "HEIC grid": sample("formats/rocket_tiles.heic"),
+} | {format: with_everything_private(format, 6) for format in FORMATS | HEIC}
 # Half of the changes hit the first 600 bytes, where the structure is.
 positions = st.one_of(st.integers(0, 600), st.integers(0, 30_000))
 changes = st.lists(

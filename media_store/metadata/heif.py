@@ -1,4 +1,6 @@
-"""AVIF: an ISO base media file whose items or tracks are AV1 pictures (AOM, AVIF 1.1).
+"""HEIF: an ISO base media file whose items or tracks are pictures (ISO/IEC 23008-12).
+
+In AVIF they are coded as AV1 (AOM, AVIF 1.1), in HEIC as HEVC.
 
 Offsets into the file must stay valid, so what goes is overwritten with zeros. Orientation is not in the
 tags here but in the properties `irot` and `imir`.
@@ -13,12 +15,13 @@ KEPT = {
     b"meta": frozenset(b"hdlr pitm iinf iloc iprp iref idat dinf grpl".split()),
     b"iprp": frozenset(b"ipco ipma".split()),
     b"ipco": frozenset(
-        b"ispe pixi av1C auxC colr pasp clap irot imir a1op lsel a1lx clli mdcv amve cclv reve ndwt".split()
+        b"ispe pixi av1C hvcC auxC colr pasp clap irot imir a1op lsel a1lx "
+        b"clli mdcv amve cclv reve ndwt".split()
     ),
     b"moov": frozenset(b"mvhd trak".split()),
     b"trak": frozenset(b"tkhd tref edts mdia meta".split()),
 }
-KEPT_ITEMS = frozenset(b"av01 grid iovl iden tmap sato".split())
+KEPT_ITEMS = frozenset(b"av01 hvc1 grid iovl iden tmap sato".split())
 UNUSED = b"free"  # the type of boxes, and here of items, that readers pass over
 
 

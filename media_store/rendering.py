@@ -1,0 +1,56 @@
+"""Variants of pictures that are made when somebody first asks for one, and kept beside the original."""
+
+import asyncio
+import io
+from weakref import WeakKeyDictionary
+
+from media_store.imaging import make_variant
+from media_store.models import Image
+from media_store.services import discard_bytes, storage_key
+from media_store.storage import ObjectNotFound, get_storage
+from media_store.variants import ORIGINAL, THUMB
+from nanobanana.pools import BoundedPool
+
+AT_ONCE = 8  # pictures in the memory of one process
+WAITING = 500  # pictures in line in one process
+
+# Apart from that of the uploads, which so do not wait behind a page of pictures.
+_pool = BoundedPool("variants", waiting=WAITING)
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+_under_way: dict[str, asyncio.Task[int]] = {}
+
+
+async def size_of(image: Image, variant: str) -> int:
+    """The bytes of a variant, which is made now when it was never asked for. Raises ObjectNotFound.
+
+    One process makes it once, however many ask. Two processes may both make it: the same bytes, of which the
+    storage keeps one copy.
+    """
+    if variant == ORIGINAL:
+        return image.size
+    if variant == THUMB:
+        return image.thumb_size
+    key = storage_key(image.owner_id, image.id, variant)
+    try:
+        return await get_storage().stat(key)
+    except ObjectNotFound:
+        return await asyncio.shield(_making(image, variant, key))
+
+
+def _making(image: Image, variant: str, key: str) -> asyncio.Task[int]:
+    if key not in _under_way:
+        _under_way[key] = asyncio.ensure_future(_make(image, variant, key))
+        _under_way[key].add_done_callback(lambda _: _under_way.pop(key))
+    return _under_way[key]
+
+
+async def _make(image: Image, variant: str, key: str) -> int:
+    storage = get_storage()
+    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)):
+        original = storage_key(image.owner_id, image.id, ORIGINAL)
+        content = b"".join([chunk async for chunk in storage.open(original)])
+        made = await _pool.run(make_variant, io.BytesIO(content), variant)
+    await storage.put(key, made)
+    # Who deleted the picture meanwhile may not have found this file.
+    await discard_bytes(image.owner_id, image.id)
+    return len(made)
