@@ -28,6 +28,7 @@ MAX_FRAMES = 200
 MAX_PIXELS_OF_ALL_FRAMES = 100_000_000
 LARGE = 12_000_000  # pixels
 HEADER = 65_536  # bytes in which most pictures say how large they are
+REDUCING_GAP = 2.0  # times the final size, to which pictures are reduced in a cheaper way
 QUALITY = 80
 DISPLAY_QUALITY = 92  # of what stands in for an original that browsers do not show
 EFFORT = 2  # of WebP's 0 to 6; 4, the default, takes twice as long for one byte in a hundred
@@ -196,11 +197,25 @@ def _orientation(image: Image.Image) -> int:
 
 def _scaled(image: Image.Image, longest_side: int) -> Image.Image:
     orientation, profile = _orientation(image), image.info.get("icc_profile")
+    size = _size_within(image, longest_side)
     with _turn(image), _decoding():
-        small = _with_smooth_colours(image)
-        small.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        small = _in_srgb(small, profile)
+        # JPEG is decoded small. `thumbnail` would ask for a square, and lying pictures would come too large.
+        image.draft(None, (int(size[0] * REDUCING_GAP), int(size[1] * REDUCING_GAP)))
+        small = _in_srgb(_resized(_with_smooth_colours(image), size), profile)
         return small.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else small
+
+
+def _size_within(image: Image.Image, longest_side: int) -> tuple[int, int]:
+    scale = min(1.0, longest_side / max(image.size))
+    return max(1, round(image.width * scale)), max(1, round(image.height * scale))
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    # What is transparent must not shine through, and `resize` sees to that, but without the gap, slowly.
+    premultiplied = {"RGBA": "RGBa", "LA": "La"}.get(image.mode, image.mode)
+    small = image.convert(premultiplied) if premultiplied != image.mode else image
+    small = small.resize(size, Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
+    return small.convert(image.mode) if small.mode != image.mode else small
 
 
 def _encoded(image: Image.Image, variant: str) -> bytes:
@@ -215,7 +230,7 @@ def _turn(image: Image.Image) -> AbstractContextManager[object]:
 
 
 def _with_smooth_colours(image: Image.Image) -> Image.Image:
-    """The picture in a mode that can be resized well; JPEG stays unread, so that it is decoded small."""
+    """The picture in a mode that can be resized well."""
     if image.mode == "I;16":
         return image.point(lambda value: value / 256).convert("L")
     if image.mode not in {"RGBA", "LA"} and image.has_transparency_data:

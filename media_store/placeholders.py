@@ -13,7 +13,7 @@ from PIL import Image
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~"
 MANY, FEW = 4, 3  # components along the longer side and the shorter
 SIDE = 16  # pixels that are looked at each way: four times the highest frequency
-COLOUR_SIDE = 64
+COLOUR_SIDE = 32
 COLOURS = 8  # groups of which the largest is the dominant colour
 
 
