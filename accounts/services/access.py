@@ -18,7 +18,7 @@ NOBODY = User("0" * 26, "0" * 26, email="")  # whom to look for when nobody was 
 
 @dataclass(frozen=True)
 class Visitor:
-    """Whose request or socket it is: `expires_at` is in Unix seconds, `head` where the log stood as it came."""
+    """Whose request or socket it is; `expires_at` is in Unix seconds, `head` where the log stood then."""
 
     user: User
     device_id: str
