@@ -7,10 +7,11 @@ from chats.serializers import (
     CreateMessageSerializer,
     CreateSessionSerializer,
     MessageSerializer,
-    RenameSessionSerializer,
+    SessionFilterSerializer,
     SessionSerializer,
     StatsSerializer,
     UpdateMessageSerializer,
+    UpdateSessionSerializer,
 )
 from media_store.serializers import ImageSerializer
 from nanobanana.calls import Call, Fields, page_query, sentence
@@ -36,20 +37,22 @@ def _pagination() -> Fields:
 SESSIONS = {
     "list": Call(
         "List sessions",
-        {"sessions": SessionSerializer(many=True, help_text="The latest activity first."), **_pagination()},
-        query=page_query(SESSIONS_A_PAGE),
+        {
+            "sessions": SessionSerializer(
+                many=True, help_text="Pinned ones first, then the latest activity."
+            ),
+            **_pagination(),
+        },
+        query={**page_query(SESSIONS_A_PAGE), **SessionFilterSerializer().fields},
     ),
     "create": Call(
         "Create a session",
         {**sentence(), **_session()},
         status=201,
         body=CreateSessionSerializer,
-        takes_key=True,
     ),
     "retrieve": Call("Read a session", _session()),
-    "update": Call(
-        "Rename a session", {**sentence(), **_session()}, body=RenameSessionSerializer, takes_key=True
-    ),
+    "update": Call("Change a session", {**sentence(), **_session()}, body=UpdateSessionSerializer),
     "destroy": Call("Delete a session", sentence()),
     "stats": Call("Count what is in a session", {"stats": StatsSerializer(help_text="The numbers.")}),
 }
@@ -67,16 +70,16 @@ SESSION_MESSAGES = {
             "after": IdField(required=False, help_text="Read on from this message; not with `before`."),
         },
     ),
-    "create": Call("Write a message", _changed(), status=201, body=CreateMessageSerializer, takes_key=True),
+    "create": Call("Write a message", _changed(), status=201, body=CreateMessageSerializer),
 }
 
 MESSAGES = {
     "retrieve": Call("Read a message", {"message": MessageSerializer(help_text="With its pictures.")}),
-    "update": Call("Change a message", _changed(), body=UpdateMessageSerializer, takes_key=True),
+    "update": Call("Change a message", _changed(), body=UpdateMessageSerializer),
     "destroy": Call("Delete a message", sentence()),
     "list_images": Call(
         "List the images of a message", {"images": ImageSerializer(many=True, help_text="In order.")}
     ),
-    "attach_image": Call("Add an image to a message", _changed(), body=AttachImageSerializer, takes_key=True),
+    "attach_image": Call("Add an image to a message", _changed(), body=AttachImageSerializer),
     "detach_image": Call("Take an image out of a message", _changed()),
 }

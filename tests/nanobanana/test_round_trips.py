@@ -64,8 +64,8 @@ async def things(alice: Person) -> dict[str, str]:
         ("GET", "/api/images/user/all", None, 2),
         ("GET", "/api/images/session/{session}", None, 2),
         ("POST", "/api/sessions", {"title": "Cats"}, 2),
-        ("PUT", "/api/sessions/{session}", {"title": "Cats"}, 2),
-        ("DELETE", "/api/sessions/{session}", None, 2),
+        ("PUT", "/api/sessions/{session}", {"title": "Cats"}, 3),
+        ("DELETE", "/api/sessions/{session}", None, 3),
         ("POST", "/api/sessions/{session}/messages", {"role": "user", "text": "Hello"}, 2),
         ("PUT", "/api/messages/{message}", {"text": "Hello again"}, 3),
         ("DELETE", "/api/messages/{message}", None, 3),
@@ -97,3 +97,14 @@ async def test_twenty_sessions_are_one_question(alice: Person, asked: Asked) -> 
     await asked()
     assert len((await alice.get("/api/sessions")).json()["sessions"]) == 20
     assert len(await asked()) == 2
+
+
+async def test_an_idempotency_key_takes_two_questions_more_and_a_repetition_two_in_all(
+    alice: Person, things: dict[str, str], asked: Asked
+) -> None:
+    await alice.post("/api/sessions", headers={"Idempotency-Key": "so-that-redis-knows-the-scripts"})
+    await asked()
+    for times in (4, 2):
+        answer = await alice.post("/api/sessions", headers={"Idempotency-Key": "counted"})
+        assert answer.status_code == 201
+        assert len(await asked()) == times
