@@ -105,6 +105,7 @@ async def test_each_is_answered_as_documented(
     batch: list[str | bytes],
 ) -> None:
     monkeypatch.setattr(consumers, "FRAMES_A_SECOND", 1_000_000)
+    monkeypatch.setattr(consumers, "PING_INTERVAL", 3600)
     await all_listen(alice, mallory, names)
     meant = [with_names(frame, names) for frame in batch]
     assert_documented(await answers_to(alice.phone, meant), meant)
