@@ -12,16 +12,19 @@ from tempfile import TemporaryDirectory
 import httpx
 import psutil
 
+from nanobanana.redisdb import embedded
+
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT = 30.0  # seconds
 STOP_TIMEOUT = 15.0
 
 
 class Server:
-    """A running server and the CPU time of its processes."""
+    """A running server, what it keeps where, and what its processes use."""
 
-    def __init__(self, port: int, process: psutil.Process) -> None:
+    def __init__(self, port: int, process: psutil.Process, directory: Path) -> None:
         self.port = port
+        self.redis_url = embedded.url(directory / "redis")
         self.url = f"http://127.0.0.1:{port}"
         self._process = process
 
@@ -31,6 +34,10 @@ class Server:
 
     def redis_seconds(self) -> float:
         return sum(seconds(child) for child in self._children() if is_redis(child))
+
+    def python_memory(self) -> int:
+        """Bytes that the worker has in memory."""
+        return sum(child.memory_info().rss for child in self._children() if not is_redis(child))
 
     def _children(self) -> list[psutil.Process]:
         return self._process.children(recursive=True)
@@ -54,7 +61,7 @@ def running_server() -> Iterator[Server]:
             environment = {**os.environ, **settings(directory, port)}
             process = psutil.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         try:
-            server = Server(port, process)
+            server = Server(port, process, Path(directory))
             wait_until_ready(server, process, log)
             yield server
         finally:

@@ -108,7 +108,9 @@ def worker_of(server: Server) -> psutil.Process:
 def reading_nothing(server: Server, account: Account) -> Iterator[None]:
     """A socket of the account whose reader never reads."""
     with socket.socket() as reader:
-        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # before it connects, or it grows to 6 MB
+        reader.setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, 4096
+        )  # before it connects, or it grows to 6 MB
         reader.connect(("127.0.0.1", server.port))
         head = (
             f"GET /ws/{account.session_ids[0]}?token={account.token} HTTP/1.1\r\nHost: localhost\r\n"
