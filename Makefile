@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-floor fuzz stress openapi lint format bench demo clean
+.PHONY: help run test test-floor fuzz stress openapi lint format bench bench-sockets demo clean
 
 help:  ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ format: $(VENV)/.dev  ## Format the code and mend what can be mended
 
 bench: $(VENV)/.dev  ## Print CPU time per request, one worker
 	@exec $(BIN)/python -m bench.requests
+
+bench-sockets: $(VENV)/.dev  ## Print what sockets cost: connecting, idling, delivering
+	@exec $(BIN)/python -m bench.sockets
 
 demo: $(VENV)/.run  ## Run the demonstration against a running server
 	@exec $(BIN)/python manage.py demo $(ARGS)

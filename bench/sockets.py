@@ -20,6 +20,7 @@ ROUNDS = 10  # writes of each user
 LATENCIES = 300
 AT_ONCE = 16
 PATIENCE = 60  # seconds
+TEXT, PING, PONG = 1, 9, 10  # opcodes
 AIMS = {"memory": 25.0, "frame": 20.0, "p95": 10.0}
 
 
@@ -49,7 +50,7 @@ class Socket(asyncio.Protocol):
         self._user = user
         self._buffer = bytearray()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         key = base64.b64encode(os.urandom(16)).decode()
         head = (
             f"GET /ws/{self._user.session_id}?token={self._user.token} HTTP/1.1\r\nHost: localhost\r\n"
@@ -57,7 +58,7 @@ class Socket(asyncio.Protocol):
             f"Sec-WebSocket-Key: {key}\r\n\r\n"
         )
         self.transport = transport
-        transport.write(head.encode())  # type: ignore[attr-defined]
+        transport.write(head.encode())
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -72,7 +73,7 @@ class Socket(asyncio.Protocol):
         self._count()
 
     def _count(self) -> None:
-        """Take whole frames out of the buffer; `presence` is not what is measured."""
+        """Take whole frames out of the buffer, and answer pings; `presence` is not what is measured."""
         at, size = 0, len(self._buffer)
         while size - at >= 2:
             length, start = self._buffer[at + 1], at + 2
@@ -81,9 +82,21 @@ class Socket(asyncio.Protocol):
                 length, start = int.from_bytes(self._buffer[start : start + width], "big"), start + width
             if start + length > size:
                 break
-            self.frames += not self._buffer.startswith(b'{"type":"presence"', start)
+            self._take(self._buffer[at] & 0x0F, bytes(self._buffer[start : start + length]))
             at = start + length
         del self._buffer[:at]
+
+    def _take(self, opcode: int, payload: bytes) -> None:
+        if opcode == PING:
+            self._send(PONG, payload)
+        elif payload.startswith(b'{"type":"ping"'):
+            self._send(TEXT, b'{"type":"pong"}')
+        elif opcode == TEXT and not payload.startswith(b'{"type":"presence"'):
+            self.frames += 1
+
+    def _send(self, opcode: int, payload: bytes) -> None:
+        """A client's frames are masked; the mask may be anything, and 0 changes nothing."""
+        self.transport.write(bytes((0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0)) + payload)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The ASGI application: HTTP, WebSocket and the life of the process, on one port."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -123,6 +124,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await realtime.hub.start()
+            gc.freeze()  # what was loaded stays, and need not be looked through again and again
             background.spawn(keep_finishing_deletions())
             await send({"type": "lifespan.startup.complete"})
         else:

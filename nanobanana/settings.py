@@ -169,6 +169,7 @@ LOGGING = {
             "level": "ERROR",
         },
     },
-    "loggers": {"uvicorn.error": {"level": "INFO"}},  # below that it writes down headers and frames
+    # Below INFO it writes down headers and frames.
+    "loggers": {"uvicorn.error": {"level": "INFO" if LOG_LEVEL == "DEBUG" else LOG_LEVEL}},
     "root": {"handlers": ["console", "combined", "error"], "level": LOG_LEVEL},
 }

@@ -41,6 +41,8 @@ class TypingPayload(SessionPayload):
 class Commands:
     """The commands of one connected device."""
 
+    __slots__ = ("_hub", "_peer", "_renew", "_typing")
+
     def __init__(self, hub: Hub, peer: Peer, renew: Callable[[Visitor], None]) -> None:
         self._hub = hub
         self._peer = peer

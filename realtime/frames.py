@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import orjson
 
@@ -11,12 +11,39 @@ from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.fields import now
 from nanobanana.serializers import timestamp
 
+TEXT = 0x81  # a text message of one frame
 
-class Frame(NamedTuple):
-    """An encoded frame, made once however many sockets it goes to; `size` is in bytes."""
 
-    text: str
-    size: int
+class Frame:
+    """An encoded frame, made once however many sockets it goes to."""
+
+    __slots__ = ("_encoded", "_text", "_wire", "size")
+
+    def __init__(self, encoded: bytes) -> None:
+        self.size = len(encoded)
+        self._encoded = encoded
+        self._text = ""
+        self._wire = b""
+
+    @property
+    def text(self) -> str:
+        self._text = self._text or self._encoded.decode()
+        return self._text
+
+    @property
+    def wire(self) -> bytes:
+        """As it goes over the wire: a server's text frame has no mask, so it is the same for all sockets."""
+        self._wire = self._wire or head_of(self.size) + self._encoded
+        return self._wire
+
+
+def head_of(size: int) -> bytes:
+    """What RFC 6455 puts before the payload of a text frame that is whole."""
+    if size < 126:
+        return bytes((TEXT, size))
+    if size < 65536:
+        return bytes((TEXT, 126)) + size.to_bytes(2, "big")
+    return bytes((TEXT, 127)) + size.to_bytes(8, "big")
 
 
 class Connected(TypedDict):
@@ -123,8 +150,7 @@ SERVER_FRAMES = (
 
 
 def encode(content: Mapping[str, Any]) -> Frame:
-    encoded = orjson.dumps(content)
-    return Frame(encoded.decode(), len(encoded))
+    return Frame(orjson.dumps(content))
 
 
 def resync_required(cursor: Cursor) -> Frame:

@@ -2,7 +2,7 @@
 
 What is said on a user's doorbell channel:
 
-    <epoch>:<offset>               the log is there now (published by the commit script)
+    <epoch>:<offset> [event, …]    the log is there now, by these events (published by the commit script)
     {"type": "user_typing", …}     a frame for the other devices in its session (published by a hub)
     presence:<µs>:[socket, …]      who is here (published by scripts/presence.lua)
     signed-out:<deviceId>          close the sockets of this device
@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 
 from nanobanana.errors import Conflict, TooManyRequests
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER, connect, get_client
-from nanobanana.redisdb.event_log import Cursor, heads
+from nanobanana.redisdb.event_log import Cursor, heads, read_bell
 from nanobanana.redisdb.keys import doorbell_channel
 from realtime import attendance
 from realtime.background import Background
@@ -162,7 +162,7 @@ class Hub:
         word, _, device_id = text.partition(":")
         if text.startswith("{"):
             frame = orjson.loads(text)
-            subscription.relay(frame["sessionId"], Frame(text, len(text)), sender=frame["connectionId"])
+            subscription.relay(frame["sessionId"], Frame(text.encode()), sender=frame["connectionId"])
         elif word == "presence":
             subscription.show(Roll.parse(*text.split(":", 2)[1:]))
         elif text == "signed-out:*":
@@ -172,7 +172,7 @@ class Hub:
         elif word == "signed-out-except":
             subscription.sign_out(lambda identifier: identifier != device_id)
         else:
-            subscription.ring(Cursor.parse(text))
+            subscription.ring(*read_bell(text))
 
     def _on_restored(self) -> None:
         self._unverified.update(self._subscriptions.values())
@@ -191,7 +191,7 @@ class Hub:
                 logger.warning("Positions cannot be checked now: %s", error)
 
     async def _check(self) -> None:
-        await self._forget_idle()
+        self._forget_idle()
         subscriptions = list(self._subscriptions.values())
         for first in range(0, len(subscriptions), USERS_AT_ONCE):
             batch = subscriptions[first : first + USERS_AT_ONCE]
@@ -215,11 +215,11 @@ class Hub:
         if roll is not None:
             subscription.show(roll)  # the word of a change may have been lost
 
-    async def _forget_idle(self) -> None:
+    def _forget_idle(self) -> None:
         idle = [channel for channel, subscription in self._subscriptions.items() if subscription.is_idle]
         for channel in idle:
             self._unverified.discard(self._subscriptions.pop(channel))
-        await self._doorbell.unsubscribe(idle)
+        self._doorbell.unsubscribe(idle)
 
 
 _hub: Hub | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from accounts.models import User
 from accounts.services.access import Visitor
 from nanobanana.events import EVERY_DEVICE
 from nanobanana.redisdb.event_log import Cursor
@@ -16,8 +17,10 @@ class Listener:
     `cursor` is the newest position whose events were all handed to it.
     """
 
+    __slots__ = ("cursor", "device_id", "session_ids", "user")
+
     def __init__(self, visitor: Visitor, session_ids: Iterable[str]) -> None:
-        self.user = visitor.user
+        self.user = User(visitor.user.id, visitor.user.id)  # what else is known of a user takes 1 KB
         self.device_id = visitor.device_id
         self.session_ids = set(session_ids)
         self.cursor = Cursor("", 0)

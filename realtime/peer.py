@@ -15,6 +15,11 @@ from realtime.roll import Entry, Roll
 class Peer(Listener):
     """Puts what it is handed into the outbox of its socket."""
 
+    __slots__ = (
+        *("_first_session_id", "_shown", "_since"),
+        *("connection_id", "device_name", "entered", "outbox"),
+    )
+
     def __init__(self, visitor: Visitor, session_ids: list[str], send: Send) -> None:
         super().__init__(visitor, session_ids)
         self.device_name = visitor.device_name

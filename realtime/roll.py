@@ -1,7 +1,6 @@
 """Who of a user is in which session, as all processes together know it."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import NamedTuple, Self
 
 import orjson
@@ -27,7 +26,7 @@ class Roll:
     def __init__(self, moment: int, entries: Sequence[Entry]) -> None:
         self.moment = moment
         self.entries = entries
-        self.frame_of = cache(self._frame_of)  # one for each session, however many sockets are in it
+        self._sessions: dict[str, SessionRoll] = {}
 
     @classmethod
     def of(cls, moment: str, members: Sequence[str]) -> Self:
@@ -59,6 +58,12 @@ class Roll:
             if entry.device_id == device_id and session_id in entry.sessions
         ]
         return min(moments, default=None)
+
+    def frame_of(self, session_id: str) -> "SessionRoll":
+        """What to tell the sockets in a session: one frame for all of them."""
+        if session_id not in self._sessions:
+            self._sessions[session_id] = self._frame_of(session_id)
+        return self._sessions[session_id]
 
     def _frame_of(self, session_id: str) -> "SessionRoll":
         devices = self.devices_in(session_id)

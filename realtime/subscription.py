@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from redis.exceptions import RedisError
 
@@ -71,8 +71,18 @@ class Subscription:
         if is_return:
             listener.resync(log.head)
 
-    def ring(self, bell: Cursor) -> None:
-        """The log is at `bell`: read it, or when that is being done, once more afterwards."""
+    def ring(self, bell: Cursor, carried: Sequence[LogEntry] = ()) -> None:
+        """The log is at `bell`: read it, or when that is being done, once more afterwards.
+
+        What the bell carries need not be read, if it is what comes next.
+        """
+        if carried and self._is_waiting and self._follows(carried[0]):
+            for entry in carried:
+                self._hand_out(entry, self.listeners)
+            self._position = bell
+            return
+        if bell == self._position and self._is_waiting:
+            return
         self._bell = bell
         if self.listeners and (self._reader is None or self._reader.done()):
             self._reader = self._background.spawn(self._answer_bells())
@@ -107,6 +117,14 @@ class Subscription:
         present = {device.id for device in found.objects}
         self.sign_out(lambda device_id: device_id in device_ids and device_id not in present)
 
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether nobody reads the log just now, or is about to."""
+        return not self._reading.locked() and (self._reader is None or self._reader.done())
+
+    def _follows(self, entry: LogEntry) -> bool:
+        return entry.cursor == Cursor(self._position.epoch, self._position.offset + 1)
+
     async def _answer_bells(self) -> None:
         while self._bell is not None:
             bell, self._bell = self._bell, None
@@ -130,13 +148,16 @@ class Subscription:
 
     async def _deliver(self, entries: list[LogEntry], listeners: Collection[Listener]) -> None:
         for number, entry in enumerate(entries, start=1):
-            takers = [listener for listener in listeners if self._takes(listener, entry)]
-            if takers:
-                frame = data_frame(self.user_id, entry)
-                for listener in takers:
-                    listener.send(frame)
+            self._hand_out(entry, listeners)
             if number % EVENTS_IN_A_ROW == 0:
                 await asyncio.sleep(0)
+
+    def _hand_out(self, entry: LogEntry, listeners: Collection[Listener]) -> None:
+        takers = [listener for listener in listeners if self._takes(listener, entry)]
+        if takers:
+            frame = data_frame(self.user_id, entry)
+            for listener in takers:
+                listener.send(frame)
 
     def _takes(self, listener: Listener, entry: LogEntry) -> bool:
         """Move the listener on to this entry; whether it is new to it, and meant for it."""
