@@ -162,8 +162,8 @@ async def write_much(alice: Person, session_id: str) -> list[str]:
     """More events than the kernel and an outbox hold; the answer is the cursors that the laptop hears."""
     cursors: list[str] = []
     for number in range(BATCHES):
+        session = await Session.objects.aget(alice.id, session_id)
         async with unit_of_work(alice.id) as work:
-            session = Session(alice.id, session_id)
             Session.objects.update(work, session, title=f"{number} {LONG_TITLE}")
             for _ in range(BATCH):
                 work.emit(SessionUpdated(session_id=session_id), session)

@@ -88,6 +88,7 @@ async def names(alice: Person, mallory: Person, session_id: str) -> dict[str, st
     }
 
 
+@pytest.mark.stress
 @given(batch=st.lists(frames, min_size=BATCH, max_size=BATCH))
 @settings(
     max_examples=FRAMES // BATCH,
