@@ -6,6 +6,7 @@ from chats.serializers import (
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
+    DuplicateSessionSerializer,
     MessageSerializer,
     RenameSessionSerializer,
     SessionSerializer,
@@ -50,7 +51,29 @@ SESSIONS = {
     "update": Call(
         "Rename a session", {**sentence(), **_session()}, body=RenameSessionSerializer, takes_key=True
     ),
-    "destroy": Call("Delete a session", sentence()),
+    "destroy": Call(
+        "Delete a session",
+        sentence(),
+        "It goes to the trash; with `permanent` it is gone for good, also from there.",
+        query={
+            "permanent": serializers.BooleanField(default=False, help_text="Delete for good: true or false.")
+        },
+    ),
+    "list_trash": Call(
+        "List the trash",
+        {"sessions": SessionSerializer(many=True, help_text="Deleted last first."), **_pagination()},
+        "Sessions are purged `TRASH_DAYS` after they came here.",
+        query=page_query(SESSIONS_A_PAGE),
+    ),
+    "restore": Call("Restore a session", {**sentence(), **_session()}, takes_key=True),
+    "duplicate": Call(
+        "Duplicate a session",
+        {**sentence(), **_session()},
+        "The copy has all messages, with their times, and shows the same pictures.",
+        status=201,
+        body=DuplicateSessionSerializer,
+        takes_key=True,
+    ),
     "stats": Call("Count what is in a session", {"stats": StatsSerializer(help_text="The numbers.")}),
 }
 

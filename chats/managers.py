@@ -1,34 +1,99 @@
 """Where sessions and messages are stored and found."""
 
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from nanobanana.redisdb.fields import milliseconds, now
+from nanobanana.redisdb.client import ask, get_client
+from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.fields import milliseconds
+from nanobanana.redisdb.keys import global_key
 from nanobanana.redisdb.managers import Manager, Page, Related, Window
+from nanobanana.redisdb.scripts import Script
 from nanobanana.redisdb.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
-    from chats.models import Message, Session, TrashedSession
+    from chats.models import Message, Session
+
+S = TypeVar("S", bound="Session")
+NOTES = global_key("trash")  # user id → from when on there is something to remove
+USERS_AT_ONCE = 100
+
+_scripts = Path(__file__).parent / "scripts"
+_note_removal = Script(_scripts / "note_removal.lua")
+_settle_removal = Script(_scripts / "settle_removal.lua")
 
 
-class SessionManager(Manager["Session"]):
-    async def alist(self, user_id: str, window: Window) -> "Page[Session]":
+class SessionManager(Manager[S]):
+    """Sessions of one kind; and the notes, outside of the users' slots, of who has some to remove."""
+
+    async def alist(self, user_id: str, window: Window) -> Page[S]:
         """A user's sessions by their latest activity (in the trash: by the time they came there)."""
         return await self.apage(user_id, self.model.indexes[0].name, window)
 
-    def move_to_trash(self, work: UnitOfWork, session: "Session", trashed: "TrashedSession") -> None:
-        """Rename the session's key, so that all that asks for the session misses it from now on."""
+    async def find(self, user_id: str, session_id: str) -> S | None:
+        try:
+            return await self.aget(user_id, session_id)
+        except DoesNotExist:
+            return None
+
+    def receive(self, work: UnitOfWork, session: "Session", **changes: object) -> S:
+        """Make a session that was read one of this kind, by renaming its key: what asks for the former kind
+        misses it from then on. The index entries follow, and `changes` are written.
+        """
+        kept = {name: getattr(session, name) for name in self.model.fields.keys() & session.fields.keys()}
+        moved = self.model(session.owner_id, session.id, **{**kept, **changes})
         work.expect_exists(session)
-        work.rename(session.key, trashed.key)
-        work.write("unindex", session.indexes[0].key_of(session), session.id)
-        moment = str(milliseconds(now()))
-        work.write("set", trashed.key, "deleted_at", moment)
-        work.write("index", trashed.indexes[0].key_of(trashed), moment, session.id)
+        work.rename(session.key, moved.key)
+        for index in session.indexes:
+            work.write("unindex", index.key_of(session), session.id)
+        stored, absent = self._split(changes)
+        absent += session.fields.keys() - self.model.fields.keys()
+        if stored:
+            work.write("set", moved.key, *stored)
+        if absent:
+            work.write("unset", moved.key, *absent)
+        for index in moved.indexes:
+            if index.score not in changes:
+                work.expect_equal(session, index.score)
+            work.write("index", index.key_of(moved), index.score_of(getattr(moved, index.score)), moved.id)
+        work.refresh(moved)
+        return moved
+
+    # ---- who has something to remove
+    async def note_removal(self, user_id: str, due: datetime) -> None:
+        """Note, before it is so, that the user will have something to remove from `due` on."""
+        await _note_removal([NOTES], [user_id, milliseconds(due)])
+
+    async def noted(self, until: datetime, *, offset: int) -> list[tuple[str, str]]:
+        """[(user id, note)] of some who have something to remove by then, the earliest first."""
+        window = ("WITHSCORES", "LIMIT", offset, USERS_AT_ONCE)
+        rows = await ask("ZRANGEBYSCORE", NOTES, "-inf", milliseconds(until), *window)
+        return list(zip(rows[::2], rows[1::2], strict=True))
+
+    async def all_noted(self) -> AsyncIterator[str]:
+        """The ids of all users who have something to remove now or later, for commands."""
+        async for user_id, _ in get_client().zscan_iter(NOTES, count=USERS_AT_ONCE):
+            yield user_id
+
+    async def settle_removal(self, user_id: str, note: str, due: datetime | None, later: datetime) -> None:
+        """Put the next moment into the note that was read; without one it is looked at `later`, then goes."""
+        following = "" if due is None else milliseconds(due)
+        await _settle_removal([NOTES], [user_id, note, following, milliseconds(later)])
 
 
 class MessageManager(Manager["Message"]):
+    async def apage_of(self, user_id: str, session_id: str, window: Window) -> "Page[Message]":
+        """Messages of a session of any kind, with their images among the related."""
+        return await self.apage(user_id, self.index_of(session_id), window, related=["image_ids"])
+
+    def index_of(self, session_id: str) -> str:
+        return self.model.indexes[0].name.format(session_id=session_id)
+
     async def alist(self, session: "Session", window: Window) -> "Page[Message]":
         """Messages of a session with their images, in one round trip; DoesNotExist without the session."""
-        index = self.model.indexes[0].name.format(session_id=session.id)
+        index = self.index_of(session.id)
         return await self.apage(session.owner_id, index, window, required=session, related=["image_ids"])
 
     async def aget_with_images(self, user_id: str, message_id: str) -> "tuple[Message, Related]":

@@ -41,6 +41,19 @@ class TrashedSession(Session):
     objects = SessionManager()
 
 
+class HiddenSession(Session):
+    """A chat that nobody sees: one being copied or brought in, or one being removed.
+
+    Whoever fills it puts off the time from which it may be removed with each step, and expects the time it
+    knows; so a removal that has begun cannot be overtaken.
+    """
+
+    kind = "hidden-session"
+    removable_at = DateTimeField()
+    indexes = (Index("hidden", score="removable_at"),)
+    objects = SessionManager()
+
+
 class Message(Model):
     """A message; `revision` counts its changes."""
 

@@ -8,12 +8,12 @@ from rest_framework import serializers
 
 from chats.models import Message, Session
 from chats.services.messages import IMAGES_OF_A_MESSAGE
+from chats.titles import COPY_MARK, LONGEST_TITLE
 from media_store.models import Image
 from media_store.serializers import ImageSerializer, render_image
 from nanobanana.serializers import IdField, IdListField, MomentField, TextField, timestamp
 
 LONGEST_TEXT = 32_000
-LONGEST_TITLE = 100
 ROLES = ("user", "assistant", "model", "system")
 LARGEST_PARAMS = 16 * 1024  # bytes as JSON
 DEEPEST_PARAMS = 16
@@ -21,6 +21,7 @@ NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 # What fields mean, for the schema.
 TITLE = "White space around it is cut off."
+COPY_TITLE = f"{TITLE} Without one it is the title of the original and “{COPY_MARK.strip()}”."
 ROLE = "Who speaks."
 TEXT = "What is said; a message has a text or an image."
 PARAMS = f"Any JSON object of at most {LARGEST_PARAMS} bytes, {DEEPEST_PARAMS} deep."
@@ -55,6 +56,10 @@ class CreateSessionSerializer(serializers.Serializer):
 
 class RenameSessionSerializer(serializers.Serializer):
     title = TextField(max_length=LONGEST_TITLE, trim_whitespace=True, help_text=TITLE)
+
+
+class DuplicateSessionSerializer(serializers.Serializer):
+    title = TextField(required=False, max_length=LONGEST_TITLE, trim_whitespace=True, help_text=COPY_TITLE)
 
 
 class CreateMessageSerializer(serializers.Serializer):

@@ -4,10 +4,13 @@ from chats.views import MessageViewSet, SessionMessageViewSet, SessionViewSet
 
 urlpatterns = [
     path("sessions", SessionViewSet.as_view({"get": "list", "post": "create"})),
+    path("sessions/trash", SessionViewSet.as_view({"get": "list_trash"})),
     path(
         "sessions/<str:session_id>",
         SessionViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
+    path("sessions/<str:session_id>/restore", SessionViewSet.as_view({"post": "restore"})),
+    path("sessions/<str:session_id>/duplicate", SessionViewSet.as_view({"post": "duplicate"})),
     path("sessions/<str:session_id>/stats", SessionViewSet.as_view({"get": "stats"})),
     path(
         "sessions/<str:session_id>/messages", SessionMessageViewSet.as_view({"get": "list", "post": "create"})

@@ -8,16 +8,17 @@ from chats.serializers import (
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
+    DuplicateSessionSerializer,
     RenameSessionSerializer,
     UpdateMessageSerializer,
     model_fields,
     render_message,
     render_session,
 )
-from chats.services import messages, sessions, trash
+from chats.services import copies, messages, sessions, trash
 from media_store.models import Image
 from media_store.serializers import render_image
-from nanobanana.pagination import listing, message_window_of, window_of
+from nanobanana.pagination import boolean_of, listing, message_window_of, window_of
 from nanobanana.redisdb.managers import from_related
 from nanobanana.serializers import timestamp
 
@@ -50,8 +51,30 @@ class SessionViewSet(SignedInViewSet):
         return self.answer({"message": "Session updated.", "session": render_session(session)})
 
     async def destroy(self, session_id: str) -> HttpResponse:
+        if boolean_of(self.request.GET, "permanent"):
+            await trash.delete_for_good(user=self.user, session_id=session_id)
+            return self.answer({"message": "Session deleted for good."})
         await trash.delete_session(user=self.user, session_id=session_id)
         return self.answer({"message": "Session deleted."})
+
+    async def list_trash(self) -> HttpResponse:
+        window = window_of(self.request.GET, limit=SESSIONS_A_PAGE, descending=True)
+        page = listing(await trash.list_trash(user=self.user, window=window), window, score="deleted_at")
+        rendered = [render_session(session) for session in page.objects]
+        return self.answer({"sessions": rendered, "pagination": page.pagination})
+
+    async def restore(self, session_id: str) -> HttpResponse:
+        session = await trash.restore_session(
+            user=self.user, session_id=session_id, operation=self.operation()
+        )
+        return self.answer({"message": "Session restored.", "session": render_session(session)})
+
+    async def duplicate(self, session_id: str) -> HttpResponse:
+        fields = self.body(DuplicateSessionSerializer)
+        session = await copies.duplicate_session(
+            user=self.user, session_id=session_id, operation=self.operation(), **fields
+        )
+        return self.answer({"message": "Session duplicated.", "session": render_session(session)}, 201)
 
     async def stats(self, session_id: str) -> HttpResponse:
         stats = await sessions.get_stats(user=self.user, session_id=session_id)

@@ -20,10 +20,10 @@ import realtime.hub  # noqa: E402
 from accounts.services.deletion import keep_finishing_deletions  # noqa: E402
 from accounts.tokens import read_access_token  # noqa: E402
 from accounts.viewsets import bearer_token  # noqa: E402
+from nanobanana.background import Background  # noqa: E402
 from nanobanana.errors import APIError, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
 from nanobanana.redisdb import connection  # noqa: E402
-from realtime.background import Background  # noqa: E402
 from realtime.routing import application as websocket_application  # noqa: E402
 
 Scope = dict[str, Any]

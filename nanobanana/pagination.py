@@ -68,6 +68,14 @@ def message_window_of(query: QueryDict, *, limit: int) -> tuple[Window, bool]:
     return window, descending != (order == "desc")
 
 
+def boolean_of(query: QueryDict, name: str, *, default: bool = False) -> bool:
+    """`true` or `false`; anything else is refused."""
+    value = query.get(name, str(default).lower())
+    if value not in {"true", "false"}:
+        raise ValidationFailed(details={name: ["This must be true or false."]})
+    return value == "true"
+
+
 def listing(page: Page[M], window: Window, *, score: str, turned: bool = False) -> Listing[M]:
     """`score` is the field the index sorts by."""
     following = None

@@ -65,6 +65,9 @@ RATE_LIMIT_UPLOADS = env.integer("RATE_LIMIT_UPLOADS", max(1, RATE_LIMIT_MAX_REQ
 RATE_LIMIT_SIGN_INS = env.integer("RATE_LIMIT_SIGN_INS", max(1, RATE_LIMIT_MAX_REQUESTS // 20), at_least=1)
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 
+# ---- chats
+TRASH_DAYS = env.integer("TRASH_DAYS", 30, at_least=1, at_most=3650)
+
 # ---- pictures
 STORAGE_TYPE = storage_type()
 MEDIA_DIR = VAR_DIR / "media"

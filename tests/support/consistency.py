@@ -11,6 +11,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import django
@@ -20,7 +21,8 @@ django.setup()
 
 from accounts.managers import DEVICE_LIFE  # noqa: E402
 from accounts.models import Device, Password, User  # noqa: E402
-from chats.models import Message, Session, TrashedSession  # noqa: E402
+from chats.models import HiddenSession, Message, Session, TrashedSession  # noqa: E402
+from media_store.managers import REMOVED  # noqa: E402
 from media_store.models import Image  # noqa: E402
 from media_store.services import ORIGINAL, THUMB, storage_key  # noqa: E402
 from media_store.storage import ObjectNotFound, get_storage  # noqa: E402
@@ -33,7 +35,8 @@ from nanobanana.redisdb.keys import events_key, global_key, log_key, owner_key, 
 from nanobanana.redisdb.models import Model  # noqa: E402
 
 MODELS: dict[str, type[Model]] = {
-    model.kind: model for model in (User, Password, Device, Session, TrashedSession, Message, Image)
+    model.kind: model
+    for model in (User, Password, Device, Session, TrashedSession, HiddenSession, Message, Image)
 }
 SCAN_COUNT = 1000
 ANY_SCORE = None  # the time at which an object came to a zero index is kept nowhere else
@@ -61,7 +64,8 @@ class Holdings:
 
     @property
     def sessions(self) -> list[Session]:
-        return self.objects[Session.kind] + self.objects[TrashedSession.kind]
+        kinds = (Session.kind, TrashedSession.kind, HiddenSession.kind)
+        return list(chain.from_iterable(self.objects[kind] for kind in kinds))
 
 
 async def inconsistencies(user_ids: Collection[str] | None = None) -> list[str]:
@@ -119,7 +123,8 @@ def load_objects(holdings: Holdings) -> Iterator[str]:
 def wrong_entries(holdings: Holdings) -> Iterator[str]:
     """Index entries without an object, objects without their entries, entries with another score."""
     expected = expected_entries(holdings)
-    for key, member in holdings.entries.keys() - expected.keys() - expired_devices(holdings):
+    allowed = expired_devices(holdings) | files_to_follow(holdings)
+    for key, member in holdings.entries.keys() - expected.keys() - allowed:
         yield f"{key} lists {member}, which does not belong there."
     for key, member in expected.keys() - holdings.entries.keys():
         yield f"{key} does not list {member}."
@@ -148,6 +153,13 @@ def expired_devices(holdings: Holdings) -> set[tuple[str, str]]:
     index = owner_key(holdings.owner_id, "devices")
     latest = milliseconds(now()) - DEVICE_LIFE
     return {entry for entry, score in holdings.entries.items() if entry[0] == index and score <= latest}
+
+
+def files_to_follow(holdings: Holdings) -> set[tuple[str, str]]:
+    """The entries of pictures that are gone, until their files are."""
+    index = owner_key(holdings.owner_id, REMOVED)
+    pictures = {image.id for image in holdings.images}
+    return {entry for entry in holdings.entries if entry[0] == index and entry[1] not in pictures}
 
 
 def zero_counters(instance: Model) -> Iterator[CounterField]:
