@@ -14,12 +14,14 @@ from chats.serializers import (
     UpdateMessageSerializer,
 )
 from media_store.serializers import ImageSerializer
-from nanobanana.calls import Call, Fields, page_query, sentence
+from nanobanana.calls import Answer, Call, Fields, page_query, sentence
+from nanobanana.errors import ArchiveTooLarge, UnreadableArchive
 from nanobanana.pagination import PaginationSerializer
 from nanobanana.serializers import IdField
 
 SESSIONS_A_PAGE = 20
 MESSAGES_A_PAGE = 50
+ZIP = "application/zip"
 
 
 def _session() -> Fields:
@@ -102,4 +104,31 @@ MESSAGES = {
     ),
     "attach_image": Call("Add an image to a message", _changed(), body=AttachImageSerializer, takes_key=True),
     "detach_image": Call("Take an image out of a message", _changed()),
+}
+
+
+def _archive() -> Answer:
+    return Answer(media_types=(ZIP,), headers=("Content-Disposition",), description="The archive.")
+
+
+ARCHIVES = {
+    "export_session": Call(
+        "Export a session",
+        details="A zip file of its messages and pictures, as docs/archive-format.md has it.",
+        other_answers={200: _archive()},
+    ),
+    "export_account": Call(
+        "Export the account",
+        details="The same of all sessions, those in the trash too.",
+        other_answers={200: _archive()},
+    ),
+    "import_sessions": Call(
+        "Import sessions",
+        {**sentence(), "sessions": SessionSerializer(many=True, help_text="In the order of the archive.")},
+        "All sessions of an archive or none, with new ids.",
+        status=201,
+        form={"archive": serializers.FileField(help_text="What an export gave.")},
+        takes_key=True,
+        errors=(ArchiveTooLarge, UnreadableArchive),
+    ),
 }

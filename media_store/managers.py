@@ -41,6 +41,15 @@ class ImageManager(Manager["Image"]):
         """The pictures of a session of any kind."""
         return await self.apage(user_id, self.model.indexes[1].name.format(session_id=session_id), window)
 
+    def create_unlisted(self, work: UnitOfWork, image: "Image") -> None:
+        """Store a new picture that does not stand in the list of all pictures before `enlist`."""
+        self.create(work, image)
+        work.write("unindex", self.model.indexes[0].key_of(image), image.id)
+
+    def enlist(self, work: UnitOfWork, image: "Image") -> None:
+        index = self.model.indexes[0]
+        work.write("index", index.key_of(image), index.score_of(getattr(image, index.score)), image.id)
+
     def discard_for_good(self, work: UnitOfWork, image: "Image") -> None:
         """Remove a picture that was read, and note that its files are to follow; see `removed_ids`."""
         self.discard(work, image)

@@ -1,5 +1,6 @@
 """The ASGI application: HTTP, WebSocket and the life of the process, on one port."""
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,7 @@ from accounts.services.deletion import keep_finishing_deletions  # noqa: E402
 from accounts.tokens import read_access_token  # noqa: E402
 from accounts.viewsets import bearer_token  # noqa: E402
 from nanobanana.background import Background  # noqa: E402
-from nanobanana.errors import APIError, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
+from nanobanana.errors import APIError, ArchiveTooLarge, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
 from nanobanana.redisdb import connection  # noqa: E402
 from realtime.routing import application as websocket_application  # noqa: E402
@@ -33,6 +34,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 JSON_BODY = 1024 * 1024
 IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
 MULTIPART_OVERHEAD = 64 * 1024
+IMPORT = "/api/sessions/import"
 
 
 class HTTPHandler(ASGIHandler):
@@ -51,10 +53,25 @@ class HTTPHandler(ASGIHandler):
         with body:
             response = await self.respond(scope, body, None if is_complete else refusal)
             try:
-                await self.send_response(response, send)
+                await self.send_to_who_is_there(response, receive, send)
             finally:
                 for close in response._resource_closers:
                     close()
+
+    async def send_to_who_is_there(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
+        """Send an answer; one that is made while it is sent stops being made when the client leaves."""
+        if not response.streaming:
+            return await self.send_response(response, send)
+        sending = asyncio.ensure_future(self.send_response(response, send))
+        leaving = asyncio.ensure_future(client_left(receive))
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            await asyncio.wait((sending, leaving))
 
     async def respond(self, scope: Scope, body: IO[bytes], refusal: APIError | None) -> HttpResponseBase:
         try:
@@ -83,7 +100,15 @@ def limit_of(scope: Scope) -> tuple[int, APIError]:
         read_access_token(bearer_token(headers.get(b"authorization", b"").decode("latin-1")))
     except Unauthorized as error:
         return JSON_BODY, error
+    if scope["path"] == IMPORT:
+        return settings.IMPORT_MAX_SIZE + MULTIPART_OVERHEAD, ArchiveTooLarge()
     return settings.MAX_FILE_SIZE * settings.MAX_FILES_AT_ONCE + MULTIPART_OVERHEAD, PayloadTooLarge()
+
+
+async def client_left(receive: Receive) -> None:
+    """Return when the client is gone, or has its whole answer."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def read_body(receive: Receive, limit: int) -> tuple[IO[bytes], bool]:

@@ -5,11 +5,13 @@
     │   ├── ValidationFailed validation_failed│   ├── EmailTaken email_taken
     │   └── MalformedBody malformed_body      │   └── ImageInUse image_in_use
     ├── Unauthorized 401 unauthorized         ├── PayloadTooLarge 413 payload_too_large
+    │   │                                     │   └── ArchiveTooLarge archive_too_large
     │   ├── TokenInvalid token_invalid        ├── UnsupportedMedia 415 unsupported_media_type
     │   └── CredentialsWrong wrong_credentials├── UnreadablePicture 422 unreadable_picture
-    ├── Forbidden 403 forbidden               ├── IdempotencyMismatch 422 idempotency_mismatch
-    ├── NotFound 404 not_found                ├── TooManyRequests 429 too_many_requests
-    └── MethodNotAllowed 405 …                ├── ServiceUnavailable 503 service_unavailable
+    ├── Forbidden 403 forbidden               ├── UnreadableArchive 422 unreadable_archive
+    ├── NotFound 404 not_found                ├── IdempotencyMismatch 422 idempotency_mismatch
+    └── MethodNotAllowed 405 …                ├── TooManyRequests 429 too_many_requests
+                                              ├── ServiceUnavailable 503 service_unavailable
                                               └── StorageFull 507 storage_full
 
 `exception_handler.py` turns them into HTTP answers, `realtime/consumers.py` into frames and close codes.
@@ -113,6 +115,11 @@ class PayloadTooLarge(APIError):
     message = "The body is too large."
 
 
+class ArchiveTooLarge(PayloadTooLarge):
+    code = "archive_too_large"
+    message = "The archive has more than is taken at once."
+
+
 class UnsupportedMedia(APIError):
     status = 415
     code = "unsupported_media_type"
@@ -123,6 +130,14 @@ class UnreadablePicture(APIError):
     status = 422
     code = "unreadable_picture"
     message = "The picture is damaged and cannot be read."
+
+
+class UnreadableArchive(APIError):
+    """`details` maps the entry, and the line in it, to what is wrong there."""
+
+    status = 422
+    code = "unreadable_archive"
+    message = "The archive is not one of ours, or damaged; nothing was taken from it."
 
 
 class IdempotencyMismatch(APIError):

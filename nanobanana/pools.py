@@ -1,15 +1,17 @@
-"""Bounded pools of threads, for work that would hold up the event loop."""
+"""What bounds work: pools of threads for what would hold up the event loop, places for what takes long."""
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TypeVar
 
 from nanobanana.errors import ServiceUnavailable
 
 T = TypeVar("T")
+TOO_MANY = "Too many requests of this kind are under way; try again shortly."
 
 
 class BoundedPool:
@@ -22,7 +24,7 @@ class BoundedPool:
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
         if self.room <= 0:
-            raise ServiceUnavailable("Too many requests of this kind are under way; try again shortly.")
+            raise ServiceUnavailable(TOO_MANY)
         self.room -= 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
@@ -30,3 +32,20 @@ class BoundedPool:
             )
         finally:
             self.room += 1
+
+
+class Places:
+    """At most `count` of something run at once in this process; the next one is refused."""
+
+    def __init__(self, count: int) -> None:
+        self.free = count
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        if self.free <= 0:
+            raise ServiceUnavailable(TOO_MANY)
+        self.free -= 1
+        try:
+            yield
+        finally:
+            self.free += 1

@@ -66,6 +66,7 @@ RATE_LIMIT_SIGN_INS = env.integer("RATE_LIMIT_SIGN_INS", max(1, RATE_LIMIT_MAX_R
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 
 # ---- chats
+IMPORT_MAX_SIZE = env.size("IMPORT_MAX_SIZE", "100MB")
 TRASH_DAYS = env.integer("TRASH_DAYS", 30, at_least=1, at_most=3650)
 
 # ---- pictures
@@ -120,6 +121,7 @@ CORS_EXPOSE_HEADERS = [
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "Content-Disposition",
     "ETag",
     "Content-Range",
 ]

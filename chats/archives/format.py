@@ -1,7 +1,7 @@
 """What stands in an archive: the names of its entries and the records in them (docs/archive-format.md).
 
-A record is written by a function of here and accepted by the serializer beside it. Ids in an archive are names
-inside it and nothing else.
+What is written is made by functions of here, what is accepted passes the serializers. Ids in an archive are
+names inside it and nothing else.
 """
 
 import re

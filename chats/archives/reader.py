@@ -36,13 +36,12 @@ Line = tuple[str, bytes]  # where it stands, and what it says
 
 
 async def open_archive(file: BinaryIO, limits: Limits | None = None) -> "ArchiveReader":
-    """The archive in a file that can seek. Raises UnreadableArchive and ArchiveTooLarge, as its methods do."""
+    """The archive in a file that can seek. Raises UnreadableArchive or ArchiveTooLarge, as all of it."""
     return await pool.run(ArchiveReader, file, limits or Limits())
 
 
 class ArchiveReader:
-    """The archive for chats.services.archives; only the methods that are coroutines may be called outside of
-    a thread."""
+    """What chats.services.archives brings in. Made in a thread, where everything is read."""
 
     def __init__(self, file: BinaryIO, limits: Limits) -> None:
         self._zip = BoundedZipFile(file, limits)
@@ -79,4 +78,82 @@ class ArchiveReader:
             )
 
     def _read_images(self) -> Iterator[ImageRecord]:
-        ...
+        """The pictures that are there: of those that were missing at the export there is at most a record."""
+        ids, filenames = set(), {name for name in self._zip.names if name.startswith(IMAGE_ENTRIES)}
+        session_ids = {session.id for session in self.sessions}
+        for line in self._lines(IMAGES):
+            record = _record(ImageRecordSerializer, line)
+            if record["id"] in self._missing:
+                continue
+            if record["id"] in ids:
+                raise _wrong(line[0], "id: This picture is there twice.")
+            if record["sessionId"] not in session_ids:
+                raise _wrong(line[0], "sessionId: There is no such session in the archive.")
+            if record["filename"] not in filenames:
+                raise _wrong(line[0], "filename: There is no such entry, or another picture has it.")
+            ids.add(record["id"])
+            filenames.remove(record["filename"])
+            yield ImageRecord(
+                record["id"], record["sessionId"], record["type"], record["createdAt"], record["filename"]
+            )
+        if filenames:
+            raise _wrong(min(filenames), f"This entry has no record in {IMAGES}.")
+
+    def _steps(self, entry: str) -> Iterator[list[MessageRecord]]:
+        """The messages in parts that are good for one commit."""
+        ids: set[str] = set()
+        step: list[MessageRecord] = []
+        size = 0
+        for line in self._lines(entry):
+            if step and (len(step) == DRAFT_STEP or size + len(line[1]) > STEP):
+                yield step
+                step, size = [], 0
+            step.append(self._message(line, ids))
+            size += len(line[1])
+        if step:
+            yield step
+
+    def _message(self, line: Line, ids: set[str]) -> MessageRecord:
+        """`ids` are of the messages before it, in its session."""
+        record = _record(MessageRecordSerializer, line)
+        image_ids = [each for each in dict.fromkeys(record["imageIds"]) if each not in self._missing]
+        if record["id"] in ids:
+            raise _wrong(line[0], "id: This message is there twice.")
+        if not self._image_ids.issuperset(image_ids):
+            raise _wrong(line[0], "imageIds: There is no such picture in the archive.")
+        if record["editedOf"] is not None and record["editedOf"] not in ids:
+            raise _wrong(line[0], "editedOf: There is no such message before this one in the session.")
+        ids.add(record["id"])
+        if len(ids) > self._limits.messages:
+            raise ArchiveTooLarge(f"A session may have at most {self._limits.messages} messages.")
+        return MessageRecord(
+            record["id"],
+            record["role"],
+            record["text"],
+            record["params"],
+            image_ids,
+            record["editedOf"],
+            record["createdAt"],
+            record["updatedAt"],
+        )
+
+    def _lines(self, entry: str) -> Iterator[Line]:
+        for number, line in enumerate(self._zip.lines(entry), start=1):
+            yield f"{entry}, line {number}", line
+
+
+def _record(serializer_class: type[serializers.Serializer], line: Line) -> dict[str, Any]:
+    """What a line says, as the serializer's fields."""
+    place, content = line
+    try:
+        return validate(serializer_class, strict_json.loads(content))
+    except ValueError as error:
+        raise _wrong(place, f"This is no JSON: {error}.") from error
+    except serializers.ValidationError as error:
+        problems = sentences_by_field(error.detail)
+        sentences = [f"{name}: {each}" for name, several in problems.items() for each in several]
+        raise _wrong(place, *sentences) from error
+
+
+def _wrong(place: str, *sentences: str) -> UnreadableArchive:
+    return UnreadableArchive(details={place: list(sentences)})

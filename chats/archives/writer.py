@@ -4,10 +4,9 @@ The manifest comes last, for it lists the pictures that turned out to be missing
 finished breaks off without a table of contents, so that nobody takes it for a whole one.
 """
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
 from tempfile import SpooledTemporaryFile
-from typing import IO
+from typing import IO, TypeVar
 
 from accounts.models import User
 from accounts.serializers import render_user
@@ -41,6 +40,8 @@ from nanobanana.progress import Advance
 
 IN_MEMORY = 1024 * 1024  # of what is written beside; the rest goes to a temporary file
 CHUNK = 256 * 1024
+
+T = TypeVar("T")
 
 
 def ignore(steps: int) -> None:
@@ -172,7 +173,7 @@ class _Messages:
         )
 
 
-async def _single(part):  # type: ignore[no-untyped-def]
+async def _single(part: T) -> AsyncIterator[T]:
     yield part
 
 

@@ -1,7 +1,7 @@
-"""Zip files of strangers: nothing that such a file says of itself is believed, and no name in it becomes a path.
+"""Zip files of strangers: nothing that one says of itself is believed, and no name in it becomes a path.
 
-All of it is synchronous and takes its time: run it in a pool. Nothing but UnreadableArchive and ArchiveTooLarge
-is raised.
+All of it is synchronous and takes its time: run it in a pool. Nothing but UnreadableArchive and
+ArchiveTooLarge is raised.
 """
 
 import stat
@@ -41,7 +41,7 @@ class BoundedZipFile:
         size = file.seek(0, 2)
         self._left = min(2 * settings.IMPORT_MAX_SIZE, ALWAYS_UNPACKED + LARGEST_RATIO * size)
         with _reading():
-            self._zip = ZipFile(_BoundedReads(file, limits.table))  # type: ignore[call-overload]
+            self._zip = ZipFile(_BoundedReads(file, limits.table))
         infos = [info for info in self._zip.infolist() if not info.is_dir()]
         if len(infos) > limits.entries:
             raise ArchiveTooLarge(f"An archive may have at most {limits.entries} entries.")
@@ -85,7 +85,7 @@ class BoundedZipFile:
                 yield chunk
 
     def _admit(self, info: ZipInfo) -> None:
-        """Take an entry that can be in an archive of ours: so no name leads anywhere, and nothing is nested."""
+        """Take an entry that can be in an archive of ours; so no name leads anywhere."""
         name = info.orig_filename
         problem = _problem_of(info) or ("This entry is there twice." if name in self._infos else None)
         if problem:

@@ -1,7 +1,7 @@
 """A zip file that is written while it is sent: in memory there is only what was not taken yet.
 
-The standard library writes to a file that cannot seek, so sizes stand behind the entries and zip64 is used for
-all of them. Compressing takes its time, so each step runs in a thread.
+The standard library writes to a file that cannot seek, so sizes stand behind the entries, and all of them are
+zip64. Compressing takes its time, so each step runs in a thread.
 """
 
 from collections.abc import AsyncIterator, Callable

@@ -154,8 +154,11 @@ class MessageRecord:
 class Archive(Protocol):
     """What is brought in: checked, and never more of it in memory than one picture or some messages."""
 
-    sessions: Sequence[SessionRecord]
-    images: Sequence[ImageRecord]
+    @property
+    def sessions(self) -> Sequence[SessionRecord]: ...
+
+    @property
+    def images(self) -> Sequence[ImageRecord]: ...
 
     async def picture(self, image: ImageRecord) -> bytes: ...
 
