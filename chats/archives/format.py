@@ -100,6 +100,7 @@ class SessionRecordSerializer(serializers.Serializer):
     )
     createdAt = PastField()
     updatedAt = PastField()
+    messageCount = serializers.IntegerField(min_value=0, default=0)
 
 
 class MessageRecordSerializer(serializers.Serializer):

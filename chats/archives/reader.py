@@ -48,8 +48,10 @@ class ArchiveReader:
         self._limits = limits
         manifest = _record(ManifestSerializer, (MANIFEST, self._zip.read(MANIFEST, LONGEST_LINE)))
         self._missing = set(manifest["missing"])
+        self.size = 0  # in pictures and messages, as the archive says; only good for showing progress
         self.sessions = list(self._read_sessions())
         self.images = list(self._read_images())
+        self.size += len(self.images)
         self._image_ids = {image.id for image in self.images}
 
     async def picture(self, image: ImageRecord) -> bytes:
@@ -63,7 +65,7 @@ class ArchiveReader:
 
     # ---- in a thread
     def _read_sessions(self) -> Iterator[SessionRecord]:
-        names = [match[1] for match in map(SESSION_ENTRY.fullmatch, self._zip.names) if match]
+        names = [match[1] for match in map(SESSION_ENTRY.fullmatch, self._zip) if match]
         if len(names) > self._limits.sessions:
             raise ArchiveTooLarge(f"An archive may have at most {self._limits.sessions} sessions.")
         for name in names:
@@ -71,15 +73,16 @@ class ArchiveReader:
             record = _record(SessionRecordSerializer, (entry, self._zip.read(entry, LONGEST_LINE)))
             if record["id"] != name:
                 raise _wrong(entry, "id: This must be the name of the folder.")
-            if messages_entry(name) not in self._zip.names:
+            if messages_entry(name) not in self._zip:
                 raise _wrong(messages_entry(name), "This entry is missing.")
+            self.size += record["messageCount"]
             yield SessionRecord(
                 name, record["title"], record["titleOrigin"], record["createdAt"], record["updatedAt"]
             )
 
     def _read_images(self) -> Iterator[ImageRecord]:
         """The pictures that are there: of those that were missing at the export there is at most a record."""
-        ids, filenames = set(), {name for name in self._zip.names if name.startswith(IMAGE_ENTRIES)}
+        ids, filenames = set(), {name for name in self._zip if name.startswith(IMAGE_ENTRIES)}
         session_ids = {session.id for session in self.sessions}
         for line in self._lines(IMAGES):
             record = _record(ImageRecordSerializer, line)

@@ -7,7 +7,7 @@ ArchiveTooLarge is raised.
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
@@ -22,16 +22,18 @@ ALWAYS_UNPACKED = 10 * 1024 * 1024
 LARGEST_RATIO = 100  # of what is unpacked beyond that to what came
 ENCRYPTED = 0x1
 NAME_SHOWN = 200  # characters of a name that is refused
+FOR_PEOPLE = ".md"  # is not read
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much an archive may have; its bytes are bounded by IMPORT_MAX_SIZE."""
+    """How much an archive may have."""
 
     entries: int = 20_000
     table: int = 4 * 1024 * 1024  # bytes of the table of contents, which is read at once
     sessions: int = 1000  # no more than one commit can publish
     messages: int = 100_000  # of one session, whose names are kept while it is read
+    unpacked: int = field(default_factory=lambda: 2 * settings.IMPORT_MAX_SIZE)  # bytes
 
 
 class BoundedZipFile:
@@ -39,7 +41,7 @@ class BoundedZipFile:
 
     def __init__(self, file: BinaryIO, limits: Limits) -> None:
         size = file.seek(0, 2)
-        self._left = min(2 * settings.IMPORT_MAX_SIZE, ALWAYS_UNPACKED + LARGEST_RATIO * size)
+        self._left = min(limits.unpacked, ALWAYS_UNPACKED + LARGEST_RATIO * size)
         with _reading():
             self._zip = ZipFile(_BoundedReads(file, limits.table))
         infos = [info for info in self._zip.infolist() if not info.is_dir()]
@@ -48,12 +50,15 @@ class BoundedZipFile:
         self._infos: dict[str, ZipInfo] = {}
         for info in infos:
             self._admit(info)
-        if sum(info.file_size for info in infos) > 2 * self._left:  # what is for people is not read
+        if sum(info.file_size for info in infos if not info.filename.endswith(FOR_PEOPLE)) > self._left:
             raise _too_large_unpacked()
 
-    @property
-    def names(self) -> list[str]:
-        return list(self._infos)
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._infos)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._infos
 
     def read(self, name: str, most: int) -> bytes:
         """A whole entry of at most so many bytes."""

@@ -65,6 +65,15 @@ async def session_ids_of(*, user: User) -> list[str]:
     return list(ids)
 
 
+async def size_of_account(*, user: User) -> int:
+    """How many messages and pictures a user has."""
+    counts = [
+        session.message_count
+        async for session in sessions_of(user=user, session_ids=await session_ids_of(user=user))
+    ]
+    return sum(counts) + (await Image.objects.alist(user.id, Window(1))).total
+
+
 async def sessions_of(*, user: User, session_ids: Sequence[str]) -> AsyncIterator[Session]:
     """Each of these sessions as it is when its turn comes; those that are gone for good are left out."""
     for session_id in session_ids:
