@@ -6,12 +6,14 @@ from chats.serializers import (
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
+    DeleteSessionSerializer,
     DuplicateSessionSerializer,
     MessageSerializer,
-    RenameSessionSerializer,
+    SessionFilterSerializer,
     SessionSerializer,
     StatsSerializer,
     UpdateMessageSerializer,
+    UpdateSessionSerializer,
 )
 from media_store.serializers import ImageSerializer
 from nanobanana.calls import Answer, Call, Fields, page_query, sentence
@@ -39,8 +41,13 @@ def _pagination() -> Fields:
 SESSIONS = {
     "list": Call(
         "List sessions",
-        {"sessions": SessionSerializer(many=True, help_text="The latest activity first."), **_pagination()},
-        query=page_query(SESSIONS_A_PAGE),
+        {
+            "sessions": SessionSerializer(
+                many=True, help_text="Pinned ones first, then the latest activity."
+            ),
+            **_pagination(),
+        },
+        query={**page_query(SESSIONS_A_PAGE), **SessionFilterSerializer().fields},
     ),
     "create": Call(
         "Create a session",
@@ -51,15 +58,13 @@ SESSIONS = {
     ),
     "retrieve": Call("Read a session", _session()),
     "update": Call(
-        "Rename a session", {**sentence(), **_session()}, body=RenameSessionSerializer, takes_key=True
+        "Change a session", {**sentence(), **_session()}, body=UpdateSessionSerializer, takes_key=True
     ),
     "destroy": Call(
         "Delete a session",
         sentence(),
         "It goes to the trash; with `permanent` it is gone for good, also from there.",
-        query={
-            "permanent": serializers.BooleanField(default=False, help_text="Delete for good: true or false.")
-        },
+        query=DeleteSessionSerializer().fields,
     ),
     "list_trash": Call(
         "List the trash",

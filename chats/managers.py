@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nanobanana.redisdb.client import ask, get_client
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import milliseconds
-from nanobanana.redisdb.keys import global_key
+from nanobanana.redisdb.ids import EPOCH, MILLISECOND
+from nanobanana.redisdb.indexes import Index
+from nanobanana.redisdb.keys import global_key, owner_key
 from nanobanana.redisdb.managers import Manager, Page, Related, Window
 from nanobanana.redisdb.scripts import Script
 from nanobanana.redisdb.unit_of_work import UnitOfWork
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="Session")
 NOTES = global_key("trash")  # user id → from when on there is something to remove
 USERS_AT_ONCE = 100
+STEP = 500  # sessions read at once
 
 _scripts = Path(__file__).parent / "scripts"
 _note_removal = Script(_scripts / "note_removal.lua")
@@ -28,9 +32,21 @@ _settle_removal = Script(_scripts / "settle_removal.lua")
 class SessionManager(Manager[S]):
     """Sessions of one kind; and the notes, outside of the users' slots, of who has some to remove."""
 
-    async def alist(self, user_id: str, window: Window) -> Page[S]:
-        """A user's sessions by their latest activity (in the trash: by the time they came there)."""
-        return await self.apage(user_id, self.model.indexes[0].name, window)
+    async def alist(self, user_id: str, index: Index, window: Window) -> Page[S]:
+        """A part of one of the lists of a user's sessions."""
+        return await self.apage(user_id, index.name, window)
+
+    async def alist_tagged(self, user_id: str, index: Index, tag: str, window: Window) -> Page[S]:
+        """The same of those that have this tag; costs by how many there are."""
+        tagged = self.model.indexes[-1].name.format(tags=tag)
+        entries = await self.entries_in_all(user_id, index.name, [tagged])
+        first = window.offset
+        if window.behind:
+            score, identifier = window.behind
+            first = sum(entry >= (int(score), identifier) for entry in entries)
+        chosen = [identifier for _, identifier in entries[first : first + window.limit]]
+        found = await self.aget_many(user_id, chosen)
+        return Page(found.objects, len(entries), first, vanished=found.vanished)
 
     async def find(self, user_id: str, session_id: str) -> S | None:
         try:
@@ -38,28 +54,39 @@ class SessionManager(Manager[S]):
         except DoesNotExist:
             return None
 
-    def receive(self, work: UnitOfWork, session: "Session", **changes: object) -> S:
+    def receive(self, work: UnitOfWork, session: "Session", **changes: Any) -> S:
         """Make a session that was read one of this kind, by renaming its key: what asks for the former kind
         misses it from then on. The index entries follow, and `changes` are written.
         """
         kept = {name: getattr(session, name) for name in self.model.fields.keys() & session.fields.keys()}
         moved = self.model(session.owner_id, session.id, **{**kept, **changes})
-        work.expect_exists(session)
+        type(session).objects.unindex(work, session)
+        for name in set(chain.from_iterable(index.scope + index.order for index in moved.indexes)) - set(
+            changes
+        ):
+            work.expect_equal(session, name)
         work.rename(session.key, moved.key)
-        for index in session.indexes:
-            work.write("unindex", index.key_of(session), session.id)
         stored, absent = self._split(changes)
         absent += session.fields.keys() - self.model.fields.keys()
         if stored:
             work.write("set", moved.key, *stored)
         if absent:
             work.write("unset", moved.key, *absent)
-        for index in moved.indexes:
-            if index.score not in changes:
-                work.expect_equal(session, index.score)
-            work.write("index", index.key_of(moved), index.score_of(getattr(moved, index.score)), moved.id)
+        self.index(work, moved)
         work.refresh(moved)
         return moved
+
+    async def up_to(self, user_id: str, index: Index, moment: datetime, *, limit: int) -> list[S]:
+        """The sessions that an index of theirs lists up to this moment, the earliest first."""
+        ids = await self.ids_up_to(user_id, index.name, score=milliseconds(moment), limit=limit)
+        steps = [ids[first : first + STEP] for first in range(0, len(ids), STEP)]
+        pages = [await self.aget_many(user_id, step) for step in steps]
+        return list(chain.from_iterable(page.objects for page in pages))
+
+    async def earliest(self, user_id: str, index: Index) -> datetime | None:
+        """The lowest score of an index that sorts by moments."""
+        entries = await ask("ZRANGE", owner_key(user_id, index.name), 0, 0, "WITHSCORES")
+        return EPOCH + int(entries[1]) * MILLISECOND if entries else None
 
     # ---- who has something to remove
     async def note_removal(self, user_id: str, due: datetime) -> None:

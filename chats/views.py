@@ -12,13 +12,16 @@ from accounts.viewsets import SignedInViewSet
 from chats.archives.reader import open_archive
 from chats.archives.writer import export_account, export_session
 from chats.calls import ARCHIVES, MESSAGES, MESSAGES_A_PAGE, SESSION_MESSAGES, SESSIONS, SESSIONS_A_PAGE, ZIP
+from chats.models import TRASHED, Message
 from chats.serializers import (
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
+    DeleteSessionSerializer,
     DuplicateSessionSerializer,
-    RenameSessionSerializer,
+    SessionFilterSerializer,
     UpdateMessageSerializer,
+    UpdateSessionSerializer,
     model_fields,
     render_message,
     render_session,
@@ -28,11 +31,11 @@ from media_store.models import Image
 from media_store.serializers import render_image
 from nanobanana.errors import UnsupportedMedia, ValidationFailed
 from nanobanana.forms import FORM, read_form
-from nanobanana.pagination import boolean_of, listing, message_window_of, window_of
+from nanobanana.pagination import listing, message_window_of, window_of
 from nanobanana.pools import Places
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.managers import from_related
-from nanobanana.serializers import timestamp
+from nanobanana.serializers import timestamp, validate
 from nanobanana.throttling import UPLOADS
 
 # Controls, what turns text round, and what a file system gives a meaning.
@@ -47,9 +50,9 @@ class SessionViewSet(SignedInViewSet):
 
     async def list(self) -> HttpResponse:
         window = window_of(self.request.GET, limit=SESSIONS_A_PAGE, descending=True)
-        page = listing(
-            await sessions.list_sessions(user=self.user, window=window), window, score="updated_at"
-        )
+        fields = validate(SessionFilterSerializer, self.request.GET.dict())
+        found = await sessions.list_sessions(user=self.user, window=window, **fields)
+        page = listing(found, window, index=sessions.list_index(fields["archived"]))
         rendered = [render_session(session) for session in page.objects]
         return self.answer({"sessions": rendered, "pagination": page.pagination})
 
@@ -63,14 +66,14 @@ class SessionViewSet(SignedInViewSet):
         return self.answer({"session": render_session(session)})
 
     async def update(self, session_id: str) -> HttpResponse:
-        fields = self.body(RenameSessionSerializer)
-        session = await sessions.rename_session(
-            user=self.user, session_id=session_id, operation=self.operation(), **fields
+        fields = self.body(UpdateSessionSerializer)
+        session = await sessions.update_session(
+            user=self.user, session_id=session_id, fields=fields, operation=self.operation()
         )
         return self.answer({"message": "Session updated.", "session": render_session(session)})
 
     async def destroy(self, session_id: str) -> HttpResponse:
-        if boolean_of(self.request.GET, "permanent"):
+        if validate(DeleteSessionSerializer, self.request.GET.dict())["permanent"]:
             await trash.delete_for_good(user=self.user, session_id=session_id)
             return self.answer({"message": "Session deleted for good."})
         await trash.delete_session(user=self.user, session_id=session_id)
@@ -78,7 +81,7 @@ class SessionViewSet(SignedInViewSet):
 
     async def list_trash(self) -> HttpResponse:
         window = window_of(self.request.GET, limit=SESSIONS_A_PAGE, descending=True)
-        page = listing(await trash.list_trash(user=self.user, window=window), window, score="deleted_at")
+        page = listing(await trash.list_trash(user=self.user, window=window), window, index=TRASHED)
         rendered = [render_session(session) for session in page.objects]
         return self.answer({"sessions": rendered, "pagination": page.pagination})
 
@@ -113,7 +116,7 @@ class SessionMessageViewSet(SignedInViewSet):
     async def list(self, session_id: str) -> HttpResponse:
         window, turned = message_window_of(self.request.GET, limit=MESSAGES_A_PAGE)
         found = await messages.list_messages(user=self.user, session_id=session_id, window=window)
-        page = listing(found, window, score="created_at", turned=turned)
+        page = listing(found, window, index=Message.indexes[0], turned=turned)
         rendered = [
             render_message(message, from_related(Image, self.user.id, message.image_ids, found.related))
             for message in page.objects

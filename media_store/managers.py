@@ -44,11 +44,12 @@ class ImageManager(Manager["Image"]):
     def create_unlisted(self, work: UnitOfWork, image: "Image") -> None:
         """Store a new picture that does not stand in the list of all pictures before `enlist`."""
         self.create(work, image)
-        work.write("unindex", self.model.indexes[0].key_of(image), image.id)
+        for key in self.model.indexes[0].entries_of(image):
+            work.write("unindex", key, image.id)
 
     def enlist(self, work: UnitOfWork, image: "Image") -> None:
-        index = self.model.indexes[0]
-        work.write("index", index.key_of(image), index.score_of(getattr(image, index.score)), image.id)
+        for key, score in self.model.indexes[0].entries_of(image).items():
+            work.write("index", key, score, image.id)
 
     def discard_for_good(self, work: UnitOfWork, image: "Image") -> None:
         """Remove a picture that was read, and note that its files are to follow; see `removed_ids`."""

@@ -18,7 +18,9 @@ from chats.serializers import (
     LONGEST_TEXT,
     LONGEST_TITLE,
     ROLES,
+    TAGS_OF_A_SESSION,
     ParamsField,
+    TagListField,
     render_message,
     render_session,
 )
@@ -100,6 +102,9 @@ class SessionRecordSerializer(serializers.Serializer):
     )
     createdAt = PastField()
     updatedAt = PastField()
+    pinnedAt = PastField(allow_null=True, default=None)
+    archivedAt = PastField(allow_null=True, default=None)
+    tags = TagListField(default=list, max_length=TAGS_OF_A_SESSION)
     messageCount = serializers.IntegerField(min_value=0, default=0)
 
 
@@ -142,11 +147,13 @@ def manifest_record(kind: str, missing: Iterable[str]) -> dict[str, Any]:
 
 
 def session_record(session: Session, message_count: int) -> dict[str, Any]:
-    """The session as REST gives it, and where its title came from."""
+    """The session as REST gives it, since when it is what it is, and where its title came from."""
     return {
         **render_session(session),
         "messageCount": message_count,
         "titleOrigin": session.title_origin,
+        "pinnedAt": timestamp(session.pinned_at),
+        "archivedAt": timestamp(session.archived_at),
     }
 
 

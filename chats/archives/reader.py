@@ -77,7 +77,14 @@ class ArchiveReader:
                 raise _wrong(messages_entry(name), "This entry is missing.")
             self.size += record["messageCount"]
             yield SessionRecord(
-                name, record["title"], record["titleOrigin"], record["createdAt"], record["updatedAt"]
+                name,
+                title=record["title"],
+                title_origin=record["titleOrigin"],
+                created_at=record["createdAt"],
+                updated_at=record["updatedAt"],
+                pinned_at=record["pinnedAt"],
+                archived_at=record["archivedAt"],
+                tags=record["tags"],
             )
 
     def _read_images(self) -> Iterator[ImageRecord]:
@@ -97,7 +104,11 @@ class ArchiveReader:
             ids.add(record["id"])
             filenames.remove(record["filename"])
             yield ImageRecord(
-                record["id"], record["sessionId"], record["type"], record["createdAt"], record["filename"]
+                record["id"],
+                session_id=record["sessionId"],
+                type=record["type"],
+                created_at=record["createdAt"],
+                filename=record["filename"],
             )
         if filenames:
             raise _wrong(min(filenames), f"This entry has no record in {IMAGES}.")
@@ -131,13 +142,13 @@ class ArchiveReader:
             raise ArchiveTooLarge(f"A session may have at most {self._limits.messages} messages.")
         return MessageRecord(
             record["id"],
-            record["role"],
-            record["text"],
-            record["params"],
-            image_ids,
-            record["editedOf"],
-            record["createdAt"],
-            record["updatedAt"],
+            role=record["role"],
+            text=record["text"],
+            params=record["params"],
+            image_ids=image_ids,
+            edited_of=record["editedOf"],
+            created_at=record["createdAt"],
+            updated_at=record["updatedAt"],
         )
 
     def _lines(self, entry: str) -> Iterator[Line]:

@@ -16,15 +16,24 @@ from typing import Any, Protocol
 
 from accounts.models import User
 from accounts.services.access import changes_of
-from chats.models import HiddenSession, Message, Session, TrashedSession
+from chats.models import (
+    ARCHIVED,
+    LATEST,
+    TRASHED,
+    HiddenSession,
+    Message,
+    Session,
+    TrashedSession,
+)
 from chats.services.drafts import DRAFT_LIFE, add_to_draft, begin_draft, discard_draft, expect_draft
 from media_store.models import Image
 from media_store.services import Upload, enlist, import_image, remove_imported
 from nanobanana.errors import APIError, UnreadableArchive
 from nanobanana.events import SessionCreated
 from nanobanana.progress import Advance
-from nanobanana.redisdb.fields import milliseconds, now
+from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import new_id
+from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.managers import Page, Related, Window, from_related
 from nanobanana.redisdb.unit_of_work import Operation
 
@@ -57,10 +66,10 @@ class MessagePage:
 
 
 async def session_ids_of(*, user: User) -> list[str]:
-    """The ids of all of a user's sessions, then of those in the trash, the latest activity last."""
-    ids: dict[str, None] = {}  # one that is deleted meanwhile is met twice
-    for manager in (Session.objects, TrashedSession.objects):
-        async for page in _pages(partial(manager.alist, user.id), OTHERS_AT_ONCE):
+    """The ids of all of a user's sessions, those in the trash last."""
+    ids: dict[str, None] = {}  # one that moves meanwhile is met twice
+    for model, index in ((Session, LATEST), (Session, ARCHIVED), (TrashedSession, TRASHED)):
+        async for page in _pages(partial(model.objects.alist, user.id, index), index, OTHERS_AT_ONCE):
             ids |= dict.fromkeys(session.id for session in page.objects)
     return list(ids)
 
@@ -86,14 +95,16 @@ async def sessions_of(*, user: User, session_ids: Sequence[str]) -> AsyncIterato
 
 async def pages_of_messages(*, user: User, session: Session) -> AsyncIterator[MessagePage]:
     """All messages of a session that was read; DoesNotExist when it is deleted or restored meanwhile."""
-    async for page in _pages(partial(Message.objects.alist, session), MESSAGES_AT_ONCE):
+    read = partial(Message.objects.alist, session)
+    async for page in _pages(read, Message.indexes[0], MESSAGES_AT_ONCE):
         edited_ids = await _edited_ids(user, session, page.objects)
         yield MessagePage(page.objects, page.related, edited_ids)
 
 
 async def images_of_session(*, user: User, session_id: str) -> AsyncIterator[Image]:
     """All pictures of a session, oldest first, whether or not it is in the trash."""
-    async for page in _pages(partial(Image.objects.apage_of_session, user.id, session_id), OTHERS_AT_ONCE):
+    read = partial(Image.objects.apage_of_session, user.id, session_id)
+    async for page in _pages(read, Image.indexes[1], OTHERS_AT_ONCE):
         for image in page.objects:
             yield image
 
@@ -106,14 +117,15 @@ async def images_of_ids(*, user: User, image_ids: Sequence[str]) -> AsyncIterato
             yield image
 
 
-async def _pages(read: Callable[[Window], Awaitable[Page[Any]]], limit: int) -> AsyncIterator[Page[Any]]:
+async def _pages(
+    read: Callable[[Window], Awaitable[Page[Any]]], index: Index, limit: int
+) -> AsyncIterator[Page[Any]]:
     """All pages of an index, each behind the one before."""
     page = await read(Window(limit))
     yield page
     while page.has_more and page.objects:
         last = page.objects[-1]
-        score = milliseconds(getattr(last, last.indexes[0].score))
-        page = await read(Window(limit, behind=(str(score), last.id)))
+        page = await read(Window(limit, behind=(index.score_in(last.__dict__), last.id)))
         yield page
 
 
@@ -135,6 +147,9 @@ class SessionRecord:
     title_origin: str
     created_at: datetime
     updated_at: datetime
+    pinned_at: datetime | None
+    archived_at: datetime | None
+    tags: list[str]
 
 
 @dataclass(frozen=True)
@@ -206,6 +221,9 @@ class _Import:
                 title_origin=record.title_origin,
                 created_at=record.created_at,
                 updated_at=record.updated_at,
+                tags=record.tags,
+                pinned_at=record.pinned_at,
+                archived_at=record.archived_at,
             )
         for image in self.archive.images:
             await self._keep_drafts()

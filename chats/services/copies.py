@@ -35,7 +35,7 @@ async def duplicate_session(
         title_origin=TITLE_BY_PERSON,
         created_at=moment,
         updated_at=moment,
-        tags=getattr(original, "tags", ()),
+        tags=original.tags,
     )
     try:
         await _copy_messages(user, original, draft)

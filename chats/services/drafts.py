@@ -48,10 +48,11 @@ async def begin_draft(
         title_origin=title_origin,
         created_at=created_at,
         updated_at=updated_at,
+        tags=list(tags),
+        pinned_at=pinned_at,
+        archived_at=archived_at,
         removable_at=now() + DRAFT_LIFE,
     )
-    extra = {"tags": list(tags), "pinned_at": pinned_at, "archived_at": archived_at}
-    draft.__dict__.update({name: value for name, value in extra.items() if name in HiddenSession.fields})
     await HiddenSession.objects.note_removal(user.id, draft.removable_at)
     async with changes_of(user) as work:
         HiddenSession.objects.create(work, draft)

@@ -5,35 +5,34 @@ bounded steps. Each is one commit that leaves all counts exact, and whoever come
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from itertools import chain
 
 from chats.models import HiddenSession, Message
 from media_store.models import Image
 from media_store.services import remove_unshown
-from nanobanana.errors import Conflict
 from nanobanana.redisdb.exceptions import CommitRefused
 from nanobanana.redisdb.fields import now
+from nanobanana.redisdb.ids import MILLISECOND
 from nanobanana.redisdb.managers import Page, Window, from_related
 from nanobanana.redisdb.unit_of_work import UnitOfWork, unit_of_work
 
+TICK = MILLISECOND  # by which two claims differ at least
 STEP = 200  # messages removed at once
-TRIES = 10  # of a step, while another process removes the same
 
 
 async def remove_hidden(session: HiddenSession) -> bool:
     """Remove a hidden session with its messages, and with those of its pictures that no other session shows.
 
-    False when it was touched since it was read: it is in use then, or in other hands already.
+    False when it is in other hands: touched since it was read, or taken over by another removal.
     """
     try:
         await _claim(session)
+        while await _remove_some_messages(session):
+            pass
+        await remove_unshown(user_id=session.owner_id, session_id=session.id)
+        await _remove_itself(session)
     except CommitRefused:
         return False
-    while await _remove_some_messages(session):
-        pass
-    await remove_unshown(user_id=session.owner_id, session_id=session.id)
-    await _remove_itself(session)
     return True
 
 
@@ -47,37 +46,28 @@ async def remove_messages(*, user_id: str, session_id: str) -> None:
 
 
 async def _claim(session: HiddenSession) -> None:
-    """From here on nobody can add to a draft or publish it."""
+    """From here on nobody can add to a draft or publish it, and who removed the session before stops."""
     async with unit_of_work(session.owner_id) as work:
         work.expect_equal(session, "removable_at")
-        HiddenSession.objects.update(work, session, removable_at=now())
+        HiddenSession.objects.update(work, session, removable_at=max(now(), session.removable_at + TICK))
 
 
 async def _remove_some_messages(session: HiddenSession) -> bool:
     """One step; whether there was anything to do."""
-    for _ in range(TRIES):
-        page = await _some_messages(session.owner_id, session.id)
-        if not page.total:
-            return False
-        try:
-            await _remove_page(session, page)
-        except CommitRefused:
-            continue
-        return True
-    raise Conflict
-
-
-async def _remove_page(session: HiddenSession, page: Page[Message]) -> None:
-    images = from_related(Image, session.owner_id, _shown(page.objects), page.related)
-    references = Counter(_shown(page.objects))
+    page = await _some_messages(session.owner_id, session.id)
+    if not page.total:
+        return False
+    shown = Counter(chain.from_iterable(message.image_ids for message in page.objects))
     async with unit_of_work(session.owner_id) as work:
+        work.expect_equal(session, "removable_at")
         for message in page.objects:
             work.expect_equal(message, "revision")
             Message.objects.discard(work, message)
         HiddenSession.objects.add(work, session, message_count=-len(page.objects))
-        for image in {image.id: image for image in images}.values():
-            Image.objects.add(work, image, ref_count=-references[image.id])
+        for image in from_related(Image, session.owner_id, shown, page.related):
+            Image.objects.add(work, image, ref_count=-shown[image.id])
         await _discard_vanished(work, session.id, page)
+    return True
 
 
 async def _some_messages(user_id: str, session_id: str) -> Page[Message]:
@@ -95,9 +85,6 @@ async def _discard_vanished(work: UnitOfWork, session_id: str, page: Page[Messag
 
 async def _remove_itself(session: HiddenSession) -> None:
     async with unit_of_work(session.owner_id) as work:
+        work.expect_equal(session, "removable_at")
         work.expect_absent(Message.indexes[0].key(session.owner_id, session_id=session.id))
         HiddenSession.objects.delete(work, session)
-
-
-def _shown(messages: Iterable[Message]) -> Iterable[str]:
-    return chain.from_iterable(message.image_ids for message in messages)

@@ -1,7 +1,7 @@
 """What becomes of sessions that are deleted: the trash, the way back, and the end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
@@ -9,9 +9,9 @@ from django.conf import settings
 
 from accounts.models import User
 from accounts.services.access import changes_of
-from chats.models import HiddenSession, Session, TrashedSession
+from chats.models import ARCHIVED, HIDDEN, LATEST, TRASHED, HiddenSession, Session, TrashedSession
 from chats.services.removal import remove_hidden, remove_messages
-from chats.services.sessions import NO_SESSION, session_handle
+from chats.services.sessions import NO_SESSION, get_session, session_handle
 from nanobanana.background import of_this_process
 from nanobanana.errors import Conflict, NotFound
 from nanobanana.events import SessionDeleted, SessionRestored
@@ -23,17 +23,16 @@ from nanobanana.redisdb.unit_of_work import Operation, unit_of_work
 T = TypeVar("T")
 STEP = 200  # sessions removed at once
 TRIES = 10  # of a change of a session that others change too
+LISTS = ((Session, LATEST), (Session, ARCHIVED), (TrashedSession, TRASHED), (HiddenSession, HIDDEN))
 PATIENCE = 0.8  # seconds that a request waits for what it removes; what is larger is removed behind it
 
 
 async def list_trash(*, user: User, window: Window) -> Page[TrashedSession]:
-    return await TrashedSession.objects.alist(user.id, window)
+    return await TrashedSession.objects.alist(user.id, TRASHED, window)
 
 
 async def delete_session(*, user: User, session_id: str) -> None:
     """Move a session to the trash: it is gone everywhere at once."""
-    session_handle(user, session_id)
-    await TrashedSession.objects.note_removal(user.id, now() + timedelta(days=settings.TRASH_DAYS))
     await _persist(lambda: _move_to_trash(user, session_id))
 
 
@@ -49,19 +48,21 @@ async def delete_for_good(*, user: User, session_id: str) -> None:
     What it has is removed before this returns, unless that takes longer than PATIENCE.
     """
     session_handle(user, session_id)
-    await HiddenSession.objects.note_removal(user.id, now())
     hidden = await _persist(lambda: _hide(user, session_id))
     await asyncio.wait([of_this_process.spawn(_remove(hidden))], timeout=PATIENCE)
 
 
 async def remove_everything(*, user_id: str, **_: object) -> None:
     """Remove a deleted account's sessions and messages, in bounded steps that can be repeated."""
-    for kind in (Session, TrashedSession, HiddenSession):
-        index = kind.indexes[0].name
-        while session_ids := await kind.objects.ids(user_id, index, first=0, limit=STEP):
+    for kind, index in LISTS:
+        while session_ids := await kind.objects.ids(user_id, index.name, first=0, limit=STEP):
             for session_id in session_ids:
                 await remove_messages(user_id=user_id, session_id=session_id)
-            await _remove_sessions(user_id, kind, session_ids)
+            page = await kind.objects.aget_many(user_id, session_ids)
+            async with unit_of_work(user_id) as work:
+                for session in page.objects:
+                    kind.objects.discard(work, session)
+                kind.objects.remove_ids(work, index.name, session_ids)
 
 
 async def _persist(change: Callable[[], Awaitable[T]]) -> T:
@@ -75,9 +76,8 @@ async def _persist(change: Callable[[], Awaitable[T]]) -> T:
 
 
 async def _move_to_trash(user: User, session_id: str) -> None:
-    session = await Session.objects.find(user.id, session_id)
-    if session is None:
-        raise NotFound(NO_SESSION)
+    session = await get_session(user=user, session_id=session_id)
+    await TrashedSession.objects.note_removal(user.id, now() + timedelta(days=settings.TRASH_DAYS))
     async with changes_of(user) as work:
         TrashedSession.objects.receive(work, session, deleted_at=now())
         work.emit(SessionDeleted(session_id=session.id))
@@ -99,6 +99,7 @@ async def _hide(user: User, session_id: str) -> HiddenSession:
     found = listed or await TrashedSession.objects.find(user.id, session_id)
     if found is None:
         raise NotFound(NO_SESSION)
+    await HiddenSession.objects.note_removal(user.id, now())
     async with changes_of(user) as work:
         hidden = HiddenSession.objects.receive(work, found, removable_at=now())
         if listed:
@@ -108,11 +109,3 @@ async def _hide(user: User, session_id: str) -> HiddenSession:
 
 async def _remove(hidden: HiddenSession) -> None:
     await remove_hidden(hidden)
-
-
-async def _remove_sessions(user_id: str, kind: type[Session], session_ids: Sequence[str]) -> None:
-    page = await kind.objects.aget_many(user_id, session_ids)
-    async with unit_of_work(user_id) as work:
-        for session in page.objects:
-            kind.objects.discard(work, session)
-        kind.objects.remove_ids(work, kind.indexes[0].name, session_ids)

@@ -71,6 +71,8 @@ async def furnish(alice: Person) -> dict[str, Any]:
     other = await alice.make_session("Otherwise")
     borrowed = await alice.make_image(other["id"])
     session = await alice.make_session("a/b 🍌")
+    place = {"pinned": True, "archived": True, "tags": ["猫", "two words"]}
+    assert (await alice.put(f"/api/sessions/{session['id']}", place)).status_code == 200
     images = [await alice.make_image(session["id"], sample(f"formats/{name}")) for name in SAMPLES]
     ids = [image["id"] for image in images]
     first = await alice.make_message(session["id"], "猫", imageIds=[ids[0], borrowed["id"], ids[5]])
@@ -202,6 +204,7 @@ WRONG_RECORDS: dict[str, tuple[Entries, str]] = {
     "a session of another name": (small(session=orjson.dumps(a_session(id="t"))), "sessions/s/session.json"),
     "no title": (small(session=orjson.dumps(a_session(title=" "))), "sessions/s/session.json"),
     "a long title": (small(session=orjson.dumps(a_session(title="x" * 101))), "sessions/s/session.json"),
+    "tags that are none": (small(session=orjson.dumps(a_session(tags=[1]))), "sessions/s/session.json"),
     "no messages": (small(messages=None), MESSAGES),
     "no images.jsonl": (small(images=None), "images.jsonl"),
     "a message twice": (small(messages=two(a_message(id="first"))), f"{MESSAGES}, line 2"),
