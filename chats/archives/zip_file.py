@@ -14,6 +14,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 from django.conf import settings
 
 from chats.archives.format import ENTRY
+from chats.services.archives import SHOWN_AT_ONCE
 from nanobanana.errors import APIError, ArchiveTooLarge, UnreadableArchive
 
 CHUNK = 64 * 1024
@@ -31,7 +32,7 @@ class Limits:
 
     entries: int = 20_000
     table: int = 4 * 1024 * 1024  # bytes of the table of contents, which is read at once
-    sessions: int = 1000  # no more than one commit can publish
+    sessions: int = SHOWN_AT_ONCE
     messages: int = 100_000  # of one session, whose names are kept while it is read
     unpacked: int = field(default_factory=lambda: 2 * settings.IMPORT_MAX_SIZE)  # bytes
 

@@ -194,7 +194,7 @@ async def import_archive(
 ) -> list[Session]:
     """Give the user the sessions of an archive, all of them or none; `advance` counts pictures and messages.
 
-    Beyond SHOWN_AT_ONCE sessions come in groups of so many, each of them whole.
+    Of more than SHOWN_AT_ONCE, which no request may bring in, some can be shown when others fail.
     """
     bringing = _Import(user, archive, advance)
     try:
@@ -242,15 +242,23 @@ class _Import:
         return sessions
 
     async def give_up(self) -> None:
-        """Remove what is there so far, unless it was published and only the answer to that was lost."""
-        ids = [draft.id for draft in self.drafts.values()]
+        """Remove what is there so far, but not what was published when only the answer to that was lost."""
         try:
-            if ids and not (await Session.objects.aget_many(self.user.id, ids[:1])).objects:
-                for draft in self.drafts.values():
-                    await discard_draft(user=self.user, draft=draft)
-                await remove_imported(user=self.user, images=list(self.images.values()))
+            hidden = [draft async for draft in self._hidden_drafts()]
+            for draft in hidden:
+                await discard_draft(user=self.user, draft=draft)
+            ids = {draft.id for draft in hidden}
+            images = [image for image in self.images.values() if image.session_id in ids]
+            await remove_imported(user=self.user, images=images)
         except Exception as error:
             logger.error("What is left of an import of %s is removed later: %r", self.user.id, error)
+
+    async def _hidden_drafts(self) -> AsyncIterator[HiddenSession]:
+        ids = [draft.id for draft in self.drafts.values()]
+        for start in range(0, len(ids), OTHERS_AT_ONCE):
+            page = await HiddenSession.objects.aget_many(self.user.id, ids[start : start + OTHERS_AT_ONCE])
+            for draft in page.objects:
+                yield draft
 
     async def _publish(self, drafts: list[HiddenSession], operation: Operation | None) -> list[Session]:
         sessions = []

@@ -1,6 +1,7 @@
 """The base of commands that use the services, which are coroutines; the server may run meanwhile."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from itertools import chain
 from typing import Any
 
@@ -15,8 +16,7 @@ from nanobanana.redisdb import connection
 class AsyncCommand(BaseCommand):
     requires_system_checks: list[str] = []  # they are about serving
 
-    async def run(self, **options: Any) -> None:
-        raise NotImplementedError
+    run: Callable[..., Awaitable[None]]  # what the command does, with its options
 
     def handle(self, **options: Any) -> None:
         try:

@@ -17,7 +17,9 @@ from chats.views import filename_of
 from media_store.models import Image
 from media_store.storage import get_storage
 from nanobanana.redisdb.client import get_client
-from tests.chats.archives import (
+from tests.media_store.pictures import sample
+from tests.media_store.uploads import until
+from tests.support.archives import (
     a_message,
     bring_in,
     download,
@@ -28,8 +30,6 @@ from tests.chats.archives import (
     records,
     small,
 )
-from tests.media_store.pictures import sample
-from tests.media_store.uploads import until
 from tests.support.people import Person, photo
 from tests.support.strangers import assert_private, assert_signed_out
 

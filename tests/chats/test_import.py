@@ -28,7 +28,9 @@ from nanobanana.errors import ArchiveTooLarge, StorageFull
 from nanobanana.redisdb.ids import time_of
 from nanobanana.redisdb.managers import Window
 from nanobanana.serializers import timestamp
-from tests.chats.archives import (
+from tests.media_store.pictures import SECRET, encode, private_exif, sample
+from tests.media_store.uploads import field, file, post_form, stored_keys
+from tests.support.archives import (
     IMPORT,
     MOMENT,
     Entries,
@@ -46,8 +48,6 @@ from tests.chats.archives import (
     small,
     zipped,
 )
-from tests.media_store.pictures import SECRET, encode, private_exif, sample
-from tests.media_store.uploads import field, file, post_form, stored_keys
 from tests.support.consistency import inconsistencies
 from tests.support.people import Person, picture
 from tests.support.strangers import assert_signed_out

@@ -36,9 +36,10 @@ class Command(AsyncCommand):
         try:
             opened = await asyncio.to_thread(file.open, "rb")
         except OSError as error:
-            raise CommandError(f"{file} cannot be read: {error}.") from error
+            raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
         with opened:
             archive = await open_archive(opened, GENEROUS)
             with progress("Importing", archive.size) as advance:
                 sessions = await import_archive(user=account, archive=archive, advance=advance)
-        self.stdout.write(f"Imported {len(sessions)} sessions for {account.email}.")
+        count = f"{len(sessions)} session{'s' if len(sessions) != 1 else ''}"
+        self.stdout.write(f"Imported {count} for {account.email}.")
