@@ -23,13 +23,14 @@ from chats.archives.format import (
 from chats.archives.zip_file import LONGEST_LINE, BoundedZipFile, Limits
 from chats.archives.zip_stream import pool
 from chats.services.archives import ImageRecord, MessageRecord, SessionRecord
-from chats.services.drafts import DRAFT_STEP
 from nanobanana import strict_json
 from nanobanana.errors import ArchiveTooLarge, UnreadableArchive
 from nanobanana.exception_handler import sentences_by_field
 from nanobanana.serializers import validate
 
-STEP = 256 * 1024  # bytes of messages that are added at once, unless one of them alone has more
+# What is added at once: so little that the event loop is not held up by planning the commit.
+STEP = 100  # messages
+STEP_SIZE = 256 * 1024  # bytes, unless one message alone has more
 IMAGE_ENTRIES = "images/"
 
 Line = tuple[str, bytes]  # where it stands, and what it says
@@ -119,7 +120,7 @@ class ArchiveReader:
         step: list[MessageRecord] = []
         size = 0
         for line in self._lines(entry):
-            if step and (len(step) == DRAFT_STEP or size + len(line[1]) > STEP):
+            if step and (len(step) == STEP or size + len(line[1]) > STEP_SIZE):
                 yield step
                 step, size = [], 0
             step.append(self._message(line, ids))

@@ -21,6 +21,7 @@ from chats.archives.zip_file import Limits
 from chats.models import HiddenSession, Message, Session
 from chats.services import archives
 from chats.services.archives import import_archive
+from chats.services.removal import remove_hidden
 from media_store.models import Image
 from media_store.storage import get_storage
 from nanobanana import asgi
@@ -478,6 +479,26 @@ async def test_one_that_is_stopped_leaves_nothing(
     importing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await importing
+    await assert_nothing_is_left(alice)
+
+
+async def test_what_a_crash_leaves_is_seen_by_nobody_and_can_be_removed(
+    alice: Person, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(*_: Any) -> None:
+        raise KeyError
+
+    async def do_nothing(*_: Any) -> None: ...
+
+    monkeypatch.setattr(archives._Import, "publish", crash)
+    monkeypatch.setattr(archives._Import, "give_up", do_nothing)
+    with pytest.raises(KeyError):
+        await import_archive(user=user, archive=await open_archive(io.BytesIO(zipped(small()))))
+    assert await inconsistencies([alice.id]) == []
+    for path in ("/api/sessions", "/api/images/user/all"):
+        assert (await alice.get(path)).json()["pagination"]["total"] == 0
+    [left] = (await HiddenSession.objects.apage(alice.id, "hidden", Window(2))).objects
+    assert await remove_hidden(left)
     await assert_nothing_is_left(alice)
 
 
