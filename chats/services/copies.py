@@ -14,7 +14,7 @@ from nanobanana.redisdb.ids import ALPHABET
 from nanobanana.redisdb.managers import Page, Window
 from nanobanana.redisdb.unit_of_work import Operation
 
-STEP = 100  # messages copied at once
+STEP = 50  # messages copied at once
 TRIES = 5  # to copy messages whose pictures are deleted meanwhile
 KEPT = 18  # characters of an id: its time and what orders the ids of one time
 OF_ITS_OWN = {"session_id", "edited_of", "revision"}  # fields that a copy does not share

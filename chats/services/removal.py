@@ -17,7 +17,7 @@ from nanobanana.redisdb.managers import Page, Window, from_related
 from nanobanana.redisdb.unit_of_work import UnitOfWork, unit_of_work
 
 TICK = MILLISECOND  # by which two claims differ at least
-STEP = 200  # messages removed at once
+STEP = 100  # messages removed at once
 
 
 async def remove_hidden(session: HiddenSession) -> bool:

@@ -306,7 +306,7 @@ class Manager(Generic[M]):
             work.expect_equal(instance, name)
         key = index.key(instance.owner_id, **{name: getattr(instance, name) for name in index.named})
         step = "rescore" if index.conditions else "index"
-        score = index.score_in({index.score: changes[index.score], index.lead: None})
+        score = index.score_in({**dict.fromkeys(index.order), index.score: changes[index.score]})
         with work.when(instance, index.lead, None) if index.lead else nullcontext():
             work.write(step, key, score, instance.id)
 

@@ -13,8 +13,10 @@ from accounts.managers import STEP
 from accounts.models import Device, User
 from accounts.services import deletion, devices, sign_ins
 from chats.services import trash
+from chats.services.drafts import begin_draft
 from media_store.storage import get_storage
 from nanobanana.redisdb.client import get_client
+from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.keys import global_key
 from nanobanana.redisdb.unit_of_work import unit_of_work
@@ -40,6 +42,8 @@ async def fill(person: Person) -> None:
         await person.make_message(session["id"], imageIds=[image["id"]])
         await person.make_message(session["id"])
     await person.delete(f"/api/sessions/{trashed['id']}")
+    user = User(person.id, person.id)
+    await begin_draft(user=user, title="Draft", title_origin="person", created_at=now(), updated_at=now())
     await person.post("/api/auth/ws-ticket")
 
 

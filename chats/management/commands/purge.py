@@ -1,26 +1,25 @@
 """`manage.py purge`: remove for good what has been in the trash too long."""
 
-import asyncio
 import json
 from argparse import ArgumentParser
-from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from accounts.models import User
 from accounts.services.access import find_user
+from chats.models import Session
 from chats.services.purge import due_sessions, purge_user, users_with_trash
+from nanobanana.management.async_command import AsyncCommand
 from nanobanana.progress import progress
-from nanobanana.redisdb import connection
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import is_id
 
-MOST = 1_000_000  # sessions of a user that are counted
+MOST = 1_000_000  # sessions of a user that a dry run counts
 
 
 @dataclass
@@ -29,8 +28,13 @@ class Purged:
     sessions: int = 0
     messages: int = 0
 
+    def add(self, sessions: list[Session]) -> None:
+        self.users += bool(sessions)
+        self.sessions += len(sessions)
+        self.messages += sum(session.message_count for session in sessions)
 
-class Command(BaseCommand):
+
+class Command(AsyncCommand):
     help = "Remove for good what has been in the trash too long, as the server does every hour."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -38,55 +42,38 @@ class Command(BaseCommand):
         parser.add_argument(
             "--days", type=int, default=days, help="in the trash, at least; default: %(default)s"
         )
-        parser.add_argument("--user", metavar="ID|EMAIL", default="", help="of this user alone")
+        parser.add_argument("--user", metavar="ID|EMAIL", help="of this user alone (default: of everybody)")
         parser.add_argument("--dry-run", action="store_true", help="remove nothing, only say what would go")
-        parser.add_argument("--json", action="store_true", help="say it as JSON")
+        parser.add_argument("--json", action="store_true", help="answer as JSON")
 
-    def handle(self, *, days: int, user: str, dry_run: bool, json: bool, **options: Any) -> None:
+    async def run(self, *, days: int, user: str | None, dry_run: bool, json: bool, **options: Any) -> None:
         if not 0 <= days <= 36_500:
             raise CommandError(f"--days {days} must be a whole number from 0 to 36500.")
-        purged = asyncio.run(self._purge(now() - timedelta(days=days), user, dry_run))
+        user_ids = [await id_of(user)] if user else [user_id async for user_id in users_with_trash()]
+        before, purged = now() - timedelta(days=days), Purged()
+        with progress("Purging", len(user_ids), self.stderr) as advance:
+            for user_id in user_ids:
+                purged.add(await sessions_of(user_id, before, dry_run))
+                advance(1)
         self.stdout.write(as_json(purged, dry_run) if json else as_sentence(purged, dry_run))
 
-    async def _purge(self, before: datetime, user: str, dry_run: bool) -> Purged:
-        try:
-            user_ids = [await id_of(user)] if user else [user_id async for user_id in users_with_trash()]
-            purged = Purged()
-            with progress("Purging", len(user_ids), self.stderr) as advance:
-                for user_id in user_ids:
-                    await count(purged, purge_of(user_id, before, dry_run))
-                    advance(1)
-            return purged
-        finally:
-            await connection.close()
 
-
-async def purge_of(user_id: str, before: datetime, dry_run: bool) -> AsyncIterator[Any]:
+async def sessions_of(user_id: str, before: datetime, dry_run: bool) -> list[Session]:
     """The sessions of a user that are removed, or would be."""
-    if not dry_run:
-        async for session in purge_user(user_id=user_id, before=before):
-            yield session
-        return
-    for session in await due_sessions(user_id=user_id, before=before, limit=MOST):
-        yield session
+    if dry_run:
+        return await due_sessions(user_id=user_id, before=before, limit=MOST)
+    return [session async for session in purge_user(user_id=user_id, before=before)]
 
 
-async def count(purged: Purged, sessions: AsyncIterator[Any]) -> None:
-    found = [session async for session in sessions]
-    purged.users += bool(found)
-    purged.sessions += len(found)
-    purged.messages += sum(session.message_count for session in found)
-
-
-async def id_of(user: str) -> str:
-    """The id of whoever `user` names, by id or address."""
+async def id_of(name: str) -> str:
+    """The id of the user of this id or e-mail address."""
     try:
-        found = await User.objects.aget(user, user) if is_id(user) else await find_user(user)
+        user = await User.objects.aget(name, name) if is_id(name) else await find_user(name)
     except DoesNotExist:
-        found = None
-    if found is None:
-        raise CommandError(f"--user {user}: there is no such user.")
-    return found.id
+        user = None
+    if user is None:
+        raise CommandError(f"There is no user {name}.")
+    return user.id
 
 
 def as_json(purged: Purged, dry_run: bool) -> str:
