@@ -42,7 +42,7 @@ from nanobanana.throttling import UPLOADS
 NO_FILENAME = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069/\\:*?"<>|]+')
 LONGEST_FILENAME = 80  # characters
 
-_exports, _imports = Places(16), Places(2)
+_exports, _imports = Places(16, of_one=2), Places(2, of_one=1)
 
 
 class SessionViewSet(SignedInViewSet):
@@ -187,7 +187,7 @@ class ArchiveViewSet(SignedInViewSet):
 
     async def import_sessions(self) -> HttpResponse:
         file = await self._form("archive")
-        with _imports.one():
+        with _imports.one(self.user.id):
             archive = await open_archive(file)
             sessions = await archives.import_archive(
                 user=self.user, archive=archive, operation=self.operation()
@@ -202,7 +202,7 @@ class ArchiveViewSet(SignedInViewSet):
         }
         if self.request.method == "HEAD":
             return HttpResponse(headers=headers)
-        content = _in_a_place(chunks)
+        content = _in_a_place(self.user.id, chunks)
         first = await anext(content)  # what goes wrong at once has an answer of its own
         return StreamingHttpResponse(_joined(first, content), headers=headers)
 
@@ -222,8 +222,8 @@ def filename_of(title: str) -> str:
     return (NO_FILENAME.sub("-", title)[:LONGEST_FILENAME].strip(" .-") or "session") + ".zip"
 
 
-async def _in_a_place(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    with _exports.one():
+async def _in_a_place(user_id: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    with _exports.one(user_id):
         async for chunk in chunks:
             yield chunk
 

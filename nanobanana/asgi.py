@@ -73,7 +73,7 @@ class HTTPHandler(ASGIHandler):
         finally:
             sending.cancel()
             leaving.cancel()
-            await asyncio.wait((sending, leaving))
+            await asyncio.gather(sending, leaving, return_exceptions=True)
 
     async def respond(self, scope: Scope, body: IO[bytes], refusal: APIError | None) -> HttpResponseBase:
         try:

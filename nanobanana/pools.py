@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -35,17 +36,23 @@ class BoundedPool:
 
 
 class Places:
-    """At most `count` of something run at once in this process; the next one is refused."""
+    """At most `count` of something run at once in this process, `of_one` for one user; more are refused."""
 
-    def __init__(self, count: int) -> None:
-        self.free = count
+    def __init__(self, count: int, *, of_one: int) -> None:
+        self.count, self.of_one = count, of_one
+        self._taken: Counter[str] = Counter()
+
+    @property
+    def taken(self) -> int:
+        return self._taken.total()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        if self.free <= 0:
+    def one(self, user_id: str) -> Iterator[None]:
+        if self.taken >= self.count or self._taken[user_id] >= self.of_one:
             raise ServiceUnavailable(TOO_MANY)
-        self.free -= 1
+        self._taken[user_id] += 1
         try:
             yield
         finally:
-            self.free += 1
+            self._taken[user_id] -= 1
+            self._taken += Counter()  # forget who has none

@@ -10,9 +10,9 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from chats.management.commands import import_user
 from media_store.storage import get_storage
 from nanobanana.errors import ServiceUnavailable
-from nanobanana.management.commands import import_user
 from nanobanana.progress import progress
 from nanobanana.redisdb import client
 from tests.support.archives import (
