@@ -54,12 +54,9 @@ SESSIONS = {
         {**sentence(), **_session()},
         status=201,
         body=CreateSessionSerializer,
-        takes_key=True,
     ),
     "retrieve": Call("Read a session", _session()),
-    "update": Call(
-        "Change a session", {**sentence(), **_session()}, body=UpdateSessionSerializer, takes_key=True
-    ),
+    "update": Call("Change a session", {**sentence(), **_session()}, body=UpdateSessionSerializer),
     "destroy": Call(
         "Delete a session",
         sentence(),
@@ -72,14 +69,13 @@ SESSIONS = {
         "Sessions are purged `TRASH_DAYS` after they came here.",
         query=page_query(SESSIONS_A_PAGE),
     ),
-    "restore": Call("Restore a session", {**sentence(), **_session()}, takes_key=True),
+    "restore": Call("Restore a session", {**sentence(), **_session()}),
     "duplicate": Call(
         "Duplicate a session",
         {**sentence(), **_session()},
         "The copy has all messages, with their times, and shows the same pictures.",
         status=201,
         body=DuplicateSessionSerializer,
-        takes_key=True,
     ),
     "stats": Call("Count what is in a session", {"stats": StatsSerializer(help_text="The numbers.")}),
 }
@@ -97,17 +93,17 @@ SESSION_MESSAGES = {
             "after": IdField(required=False, help_text="Read on from this message; not with `before`."),
         },
     ),
-    "create": Call("Write a message", _changed(), status=201, body=CreateMessageSerializer, takes_key=True),
+    "create": Call("Write a message", _changed(), status=201, body=CreateMessageSerializer),
 }
 
 MESSAGES = {
     "retrieve": Call("Read a message", {"message": MessageSerializer(help_text="With its pictures.")}),
-    "update": Call("Change a message", _changed(), body=UpdateMessageSerializer, takes_key=True),
+    "update": Call("Change a message", _changed(), body=UpdateMessageSerializer),
     "destroy": Call("Delete a message", sentence()),
     "list_images": Call(
         "List the images of a message", {"images": ImageSerializer(many=True, help_text="In order.")}
     ),
-    "attach_image": Call("Add an image to a message", _changed(), body=AttachImageSerializer, takes_key=True),
+    "attach_image": Call("Add an image to a message", _changed(), body=AttachImageSerializer),
     "detach_image": Call("Take an image out of a message", _changed()),
 }
 
@@ -133,7 +129,6 @@ ARCHIVES = {
         "All sessions of an archive or none, with new ids.",
         status=201,
         form={"archive": serializers.FileField(help_text="What an export gave.")},
-        takes_key=True,
         errors=(ArchiveTooLarge, UnreadableArchive),
     ),
 }

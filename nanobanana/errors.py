@@ -3,12 +3,13 @@
     APIError
     ├── BadRequest 400 invalid_request        ├── Conflict 409 conflict
     │   ├── ValidationFailed validation_failed│   ├── EmailTaken email_taken
-    │   └── MalformedBody malformed_body      │   └── ImageInUse image_in_use
-    ├── Unauthorized 401 unauthorized         ├── PayloadTooLarge 413 payload_too_large
-    │   │                                     │   └── ArchiveTooLarge archive_too_large
-    │   ├── TokenInvalid token_invalid        ├── UnsupportedMedia 415 unsupported_media_type
-    │   └── CredentialsWrong wrong_credentials├── UnreadablePicture 422 unreadable_picture
-    ├── Forbidden 403 forbidden               ├── UnreadableArchive 422 unreadable_archive
+    │   └── MalformedBody malformed_body      │   ├── ImageInUse image_in_use
+    ├── Unauthorized 401 unauthorized         │   └── RequestInFlight request_in_flight
+    │   ├── TokenInvalid token_invalid        ├── PayloadTooLarge 413 payload_too_large
+    │   └── CredentialsWrong wrong_credentials│   └── ArchiveTooLarge archive_too_large
+    ├── Forbidden 403 forbidden               ├── UnsupportedMedia 415 unsupported_media_type
+    │                                         ├── UnreadablePicture 422 unreadable_picture
+    │                                         ├── UnreadableArchive 422 unreadable_archive
     ├── NotFound 404 not_found                ├── IdempotencyMismatch 422 idempotency_mismatch
     └── MethodNotAllowed 405 …                ├── TooManyRequests 429 too_many_requests
                                               ├── ServiceUnavailable 503 service_unavailable
@@ -107,6 +108,12 @@ class EmailTaken(Conflict):
 class ImageInUse(Conflict):
     code = "image_in_use"
     message = "A message still shows this picture."
+
+
+class RequestInFlight(Conflict):
+    code = "request_in_flight"
+    message = "The request with this Idempotency-Key is under way; try again shortly."
+    retry_after = 1
 
 
 class PayloadTooLarge(APIError):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chats.managers import NOTES
 from media_store.storage import get_storage
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import owner_key
@@ -77,3 +78,12 @@ async def test_it_finds_each_kind_of_fault(chat: Chat, mallory: Person, sentence
     await DAMAGES[sentence](get_client(), chat)
     assert any(sentence in fault for fault in await inconsistencies([chat.user_id]))
     assert await inconsistencies([mallory.id]) == []
+
+
+async def test_it_finds_who_is_not_noted_for_the_purge(alice: Person, chat: Chat) -> None:
+    await alice.delete(f"/api/sessions/{chat.session_id}")
+    assert await inconsistencies([alice.id]) == []
+    await get_client().zincrby(NOTES, 60_000, alice.id)
+    assert ["has something to purge" in fault for fault in await inconsistencies([alice.id])] == [True]
+    await get_client().zrem(NOTES, alice.id)
+    assert ["has something to purge" in fault for fault in await inconsistencies([alice.id])] == [True]

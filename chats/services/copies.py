@@ -12,7 +12,7 @@ from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import ALPHABET
 from nanobanana.redisdb.managers import Page, Window
-from nanobanana.redisdb.unit_of_work import Operation
+from nanobanana.redisdb.unit_of_work import Operation, was_committed
 
 STEP = 50  # messages copied at once
 TRIES = 5  # to copy messages whose pictures are deleted meanwhile
@@ -38,7 +38,8 @@ async def duplicate_session(
         tags=original.tags,
     )
     try:
-        await _copy_messages(user, original, draft)
+        if not await was_committed(user.id, operation):  # or else the first copy is the answer
+            await _copy_messages(user, original, draft)
         return await publish_draft(user=user, draft=draft, operation=operation)
     except Exception:
         await discard_draft(user=user, draft=draft)

@@ -18,7 +18,7 @@ from nanobanana.events import SessionDeleted, SessionRestored
 from nanobanana.redisdb.exceptions import CommitRefused
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.managers import Page, Window
-from nanobanana.redisdb.unit_of_work import Operation, unit_of_work
+from nanobanana.redisdb.unit_of_work import Operation, unit_of_work, was_committed
 
 T = TypeVar("T")
 STEP = 200  # sessions removed at once
@@ -31,24 +31,27 @@ async def list_trash(*, user: User, window: Window) -> Page[TrashedSession]:
     return await TrashedSession.objects.alist(user.id, TRASHED, window)
 
 
-async def delete_session(*, user: User, session_id: str) -> None:
+async def delete_session(*, user: User, session_id: str, operation: Operation | None = None) -> None:
     """Move a session to the trash: it is gone everywhere at once."""
-    await _persist(lambda: _move_to_trash(user, session_id))
+    if not await was_committed(user.id, operation):
+        await _insist(lambda: _move_to_trash(user, session_id, operation))
 
 
 async def restore_session(*, user: User, session_id: str, operation: Operation | None = None) -> Session:
     """Take a session out of the trash, with all it had."""
     session_handle(user, session_id)
-    return await _persist(lambda: _move_from_trash(user, session_id, operation))
+    return await _insist(lambda: _move_from_trash(user, session_id, operation))
 
 
-async def delete_for_good(*, user: User, session_id: str) -> None:
+async def delete_for_good(*, user: User, session_id: str, operation: Operation | None = None) -> None:
     """Delete a session, in the list or in the trash, for good: it is gone for everyone at once.
 
     What it has is removed before this returns, unless that takes longer than PATIENCE.
     """
     session_handle(user, session_id)
-    hidden = await _persist(lambda: _hide(user, session_id))
+    if await was_committed(user.id, operation):
+        return
+    hidden = await _insist(lambda: _hide(user, session_id, operation))
     await asyncio.wait([of_this_process.spawn(_remove(hidden))], timeout=PATIENCE)
 
 
@@ -65,7 +68,7 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
                 kind.objects.remove_ids(work, index.name, session_ids)
 
 
-async def _persist(change: Callable[[], Awaitable[T]]) -> T:
+async def _insist(change: Callable[[], Awaitable[T]]) -> T:
     """Make a change of a session as it was read; again when it was another one by then."""
     for _ in range(TRIES):
         try:
@@ -75,10 +78,10 @@ async def _persist(change: Callable[[], Awaitable[T]]) -> T:
     raise Conflict
 
 
-async def _move_to_trash(user: User, session_id: str) -> None:
+async def _move_to_trash(user: User, session_id: str, operation: Operation | None) -> None:
     session = await get_session(user=user, session_id=session_id)
     await TrashedSession.objects.note_removal(user.id, now() + timedelta(days=settings.TRASH_DAYS))
-    async with changes_of(user) as work:
+    async with changes_of(user, operation) as work:
         TrashedSession.objects.receive(work, session, deleted_at=now())
         work.emit(SessionDeleted(session_id=session.id))
 
@@ -94,13 +97,13 @@ async def _move_from_trash(user: User, session_id: str, operation: Operation | N
     return session
 
 
-async def _hide(user: User, session_id: str) -> HiddenSession:
+async def _hide(user: User, session_id: str, operation: Operation | None = None) -> HiddenSession:
     listed = await Session.objects.find(user.id, session_id)
     found = listed or await TrashedSession.objects.find(user.id, session_id)
     if found is None:
         raise NotFound(NO_SESSION)
     await HiddenSession.objects.note_removal(user.id, now())
-    async with changes_of(user) as work:
+    async with changes_of(user, operation) as work:
         hidden = HiddenSession.objects.receive(work, found, removable_at=now())
         if listed:
             work.emit(SessionDeleted(session_id=session_id))

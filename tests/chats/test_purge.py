@@ -3,7 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -28,8 +28,12 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(autouse=True)
-async def _nobody_else_has_trash(alice: Person) -> None:
+async def _nobody_else_has_trash(alice: Person) -> AsyncIterator[None]:
+    others = dict(await get_client().zrange(NOTES, 0, -1, withscores=True))
     await get_client().delete(NOTES)
+    yield
+    if others:
+        await get_client().zadd(NOTES, others)
 
 
 async def throw_away(person: Person, title: str = "Cats", *, ago: timedelta = timedelta()) -> str:

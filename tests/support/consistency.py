@@ -11,6 +11,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 
@@ -19,8 +20,11 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nanobanana.settings")
 django.setup()
 
+from django.conf import settings  # noqa: E402
+
 from accounts.managers import DEVICE_LIFE  # noqa: E402
 from accounts.models import Device, Password, User  # noqa: E402
+from chats.managers import NOTES  # noqa: E402
 from chats.models import HiddenSession, Message, Session, TrashedSession  # noqa: E402
 from media_store.managers import REMOVED  # noqa: E402
 from media_store.models import Image  # noqa: E402
@@ -78,6 +82,7 @@ async def inconsistencies(user_ids: Collection[str] | None = None) -> list[str]:
         faults += wrong_counters(holdings)
         faults += dangling_references(holdings)
         faults += await missing_files(holdings)
+        faults += await missing_note(holdings)
         faults += await broken_log(holdings)
     if user_ids is None:
         faults += await wrong_addresses(found)
@@ -204,6 +209,17 @@ async def missing_files(holdings: Holdings) -> list[str]:
             if found != size:
                 faults.append(f"{image!r} has {found} bytes of its {variant} instead of {size}.")
     return faults
+
+
+async def missing_note(holdings: Holdings) -> list[str]:
+    """Who has something to purge is noted, for no later than it is due."""
+    trash_days = timedelta(days=settings.TRASH_DAYS)
+    dues = [session.deleted_at + trash_days for session in holdings.objects[TrashedSession.kind]]
+    dues += [session.removable_at for session in holdings.objects[HiddenSession.kind]]
+    note = await get_client().zscore(NOTES, holdings.owner_id)
+    if not dues or (note is not None and int(note) <= milliseconds(min(dues))):
+        return []
+    return [f"{holdings.owner_id} has something to purge at {min(dues)}, and is noted for {note}."]
 
 
 async def size_of_file(key: str) -> int | None:
