@@ -29,6 +29,7 @@ from nanobanana import asgi
 from nanobanana.errors import ArchiveTooLarge, StorageFull
 from nanobanana.redisdb.ids import time_of
 from nanobanana.redisdb.managers import Window
+from nanobanana.redisdb.unit_of_work import Operation
 from nanobanana.serializers import timestamp
 from tests.media_store.pictures import SECRET, encode, private_exif, sample
 from tests.media_store.uploads import field, file, post_form, stored_keys
@@ -538,6 +539,36 @@ async def test_one_whose_answer_was_lost_stays(
     [session] = (await alice.get("/api/sessions")).json()["sessions"]
     assert session["messageCount"] == 2
     assert await inconsistencies([alice.id]) == []
+
+
+async def test_a_repeated_import_brings_in_nothing_more(alice: Person, user: User) -> None:
+    """As when a process died between the commit and its answer."""
+    entries = small()
+    entries["sessions/t/session.json"] = orjson.dumps(a_session(id="t", title="Dogs"))
+    entries["sessions/t/messages.jsonl"] = b""
+    brought = []
+    for _ in range(2):
+        archive = await open_archive(io.BytesIO(zipped(entries)))
+        brought.append(await import_archive(user=user, archive=archive, operation=Operation("key", "print")))
+    first, again = [[session.id for session in sessions] for sessions in brought]
+    assert again == first
+    listed = (await alice.get("/api/sessions")).json()["sessions"]
+    assert {each["id"]: each["title"] for each in listed} == dict(zip(first, ("Cats", "Dogs"), strict=True))
+    assert (await alice.get("/api/images/user/all")).json()["pagination"]["total"] == 1
+    assert len(await stored_keys(alice.id)) == 2
+    assert await HiddenSession.objects.acount(alice.id, "hidden") == 0
+    assert await inconsistencies([alice.id]) == []
+
+
+async def test_a_key_gives_the_same_answer(alice: Person) -> None:
+    key = {"Idempotency-Key": "import-1"}
+    first, again = [await send(alice.laptop, zipped(small()), headers=key) for _ in range(2)]
+    assert (again.status_code, again.json()) == (201, first.json())
+    other = await send(
+        alice.laptop, zipped(small(session=orjson.dumps(a_session(title="Dogs")))), headers=key
+    )
+    assert (other.status_code, other.json()["error"]) == (422, "idempotency_mismatch")
+    assert (await alice.get("/api/sessions")).json()["pagination"]["total"] == 1
 
 
 async def test_a_long_import_keeps_its_drafts(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
