@@ -53,40 +53,33 @@ async def export_session(
 ) -> tuple[Session, AsyncIterator[bytes]]:
     """The session and its archive; NotFound when it is absent, in the trash or somebody else's."""
     session = await get_session(user=user, session_id=session_id)
-    return session, _Export(user, [session.id], advance).of_session(session)
+    return session, _Export(user, advance).of(SESSION, _single(session))
 
 
 async def export_account(*, user: User, advance: Advance = ignore) -> AsyncIterator[bytes]:
     """The archive of all that a user has: every session, those in the trash too, and every picture."""
     session_ids = await archives.session_ids_of(user=user)
-    return _Export(user, session_ids, advance).of_account()
+    sessions = archives.sessions_of(user=user, session_ids=session_ids)
+    return _Export(user, advance).of(ACCOUNT, sessions)
 
 
 class _Export:
     """One archive while it is written."""
 
-    def __init__(self, user: User, session_ids: list[str], advance: Advance) -> None:
-        self.user = user
-        self.session_ids = set(session_ids)
-        self.order = session_ids
-        self.advance = advance
+    def __init__(self, user: User, advance: Advance) -> None:
+        self.user, self.advance = user, advance
         self.zip = ZipStream()
+        self.session_ids: dict[str, None] = {}  # of what is written, in that order
         self.shown: dict[str, str] = {}  # pictures that messages show → the first session that does
         self.written: set[str] = set()  # pictures
         self.missing: set[str] = set()
 
-    async def of_session(self, session: Session) -> AsyncIterator[bytes]:
-        async for chunk in self._all(SESSION, _single(session)):
-            yield chunk
-
-    async def of_account(self) -> AsyncIterator[bytes]:
-        async for chunk in self.zip.add(USER, _single(line_of(render_user(self.user)))):
-            yield chunk
-        async for chunk in self._all(ACCOUNT, archives.sessions_of(user=self.user, session_ids=self.order)):
-            yield chunk
-
-    async def _all(self, kind: str, sessions: AsyncIterator[Session]) -> AsyncIterator[bytes]:
+    async def of(self, kind: str, sessions: AsyncIterator[Session]) -> AsyncIterator[bytes]:
+        if kind == ACCOUNT:
+            async for chunk in self.zip.add(USER, _single(line_of(render_user(self.user)))):
+                yield chunk
         async for session in sessions:
+            self.session_ids[session.id] = None
             async for chunk in self._session(session):
                 yield chunk
         async for chunk in self._images():
@@ -121,7 +114,7 @@ class _Export:
 
     async def _every_image(self) -> AsyncIterator[Image]:
         """The pictures of the sessions, then those of others that messages show; each once."""
-        for session_id in self.order:
+        for session_id in self.session_ids:
             async for image in archives.images_of_session(user=self.user, session_id=session_id):
                 if image.id not in self.written:
                     self.written.add(image.id)
@@ -168,7 +161,7 @@ class _Messages:
         for message in page.messages:
             self.markdown.write(markdown_of(message, page.images_of(message)).encode())
         return b"".join(
-            line_of(message_record(message, keeps_edited_of=message.edited_of in page.edited_ids))
+            line_of(message_record(message, keeps_edited_of=message.id in page.versions))
             for message in page.messages
         )
 

@@ -49,12 +49,12 @@ logger = logging.getLogger(__name__)
 class MessagePage:
     """Some messages, oldest first, and what they refer to.
 
-    `edited_ids` are those of their `edited_of` that are messages of the same session.
+    `versions` are the ids of those whose `edited_of` is a message before them in the same session.
     """
 
     messages: list[Message]
     related: Related
-    edited_ids: set[str]
+    versions: set[str]
 
     @property
     def shown(self) -> Iterable[str]:
@@ -97,8 +97,7 @@ async def pages_of_messages(*, user: User, session: Session) -> AsyncIterator[Me
     """All messages of a session that was read; DoesNotExist when it is deleted or restored meanwhile."""
     read = partial(Message.objects.alist, session)
     async for page in _pages(read, Message.indexes[0], MESSAGES_AT_ONCE):
-        edited_ids = await _edited_ids(user, session, page.objects)
-        yield MessagePage(page.objects, page.related, edited_ids)
+        yield MessagePage(page.objects, page.related, await _versions(user, page.objects))
 
 
 async def images_of_session(*, user: User, session_id: str) -> AsyncIterator[Image]:
@@ -129,12 +128,19 @@ async def _pages(
         yield page
 
 
-async def _edited_ids(user: User, session: Session, messages: Iterable[Message]) -> set[str]:
-    named = {message.edited_of for message in messages if message.edited_of}
-    if not named:
+async def _versions(user: User, messages: Iterable[Message]) -> set[str]:
+    edits = [message for message in messages if message.edited_of]
+    if not edits:
         return set()
-    found = (await Message.objects.aget_many(user.id, list(named))).objects
-    return {message.id for message in found if message.session_id == session.id}
+    edited = (await Message.objects.aget_many(user.id, [str(edit.edited_of) for edit in edits])).objects
+    by_id = {message.id: message for message in edited}
+    return {edit.id for edit in edits if _comes_behind(edit, by_id.get(str(edit.edited_of)))}
+
+
+def _comes_behind(message: Message, other: Message | None) -> bool:
+    if other is None or other.session_id != message.session_id:
+        return False
+    return (other.created_at, other.id) < (message.created_at, message.id)
 
 
 # ---- bringing in

@@ -12,6 +12,7 @@ import pytest
 from accounts.models import User
 from chats import views
 from chats.models import Message
+from chats.services import archives
 from chats.services.trash import delete_session
 from chats.views import filename_of
 from media_store.models import Image
@@ -156,6 +157,15 @@ async def test_a_picture_that_is_lost_is_listed(alice: Person, session: dict[str
     assert [name for name in entries if name.startswith("images/")] == [f"images/{kept['id']}.png"]
 
 
+async def test_it_names_no_message_that_comes_later(alice: Person, session: dict[str, Any]) -> None:
+    """As when the clock of one server was behind that of another; an import would not take it."""
+    first, second = [await alice.make_message(session["id"]) for _ in range(2)]
+    await get_client().hset(Message.handle(alice.id, first["id"]).key, "edited_of", second["id"])
+    entries = await export(alice.laptop, session["id"])
+    messages = records(entries, f"sessions/{session['id']}/messages.jsonl")
+    assert [each["editedOf"] for each in messages] == [None, None]
+
+
 # ---- the whole account
 async def test_the_account_has_everything_and_no_secret(alice: Person, mallory: Person) -> None:
     await mallory.make_message((await mallory.make_session())["id"], "Not hers")
@@ -177,6 +187,27 @@ async def test_the_account_has_everything_and_no_secret(alice: Person, mallory: 
     everything = b"".join(entries.values())
     for secret in (alice.laptop.token, "argon2", "bcrypt", mallory.id, "/media/", "Not hers"):
         assert str(secret).encode() not in everything
+
+
+async def test_pictures_outlive_their_session(
+    alice: Person, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was gone before the export, and one that goes while the others are written."""
+    gone, going = [await alice.make_session() for _ in range(2)]
+    images = [await alice.make_image(each["id"]) for each in (gone, going)]
+    await alice.make_message(session["id"], imageIds=[image["id"] for image in images])
+    ids_of = archives.session_ids_of
+
+    async def find_and_delete(**arguments: Any) -> list[str]:
+        ids = await ids_of(**arguments)
+        await alice.delete(f"/api/sessions/{going['id']}?permanent=true")
+        return ids
+
+    monkeypatch.setattr(archives, "session_ids_of", find_and_delete)
+    await alice.delete(f"/api/sessions/{gone['id']}?permanent=true")
+    entries = await export_account(alice.laptop)
+    assert {each["sessionId"] for each in records(entries, "images.jsonl")} == {session["id"]}
+    assert len([name for name in entries if name.startswith("images/")]) == 2
 
 
 async def test_an_empty_account(alice: Person) -> None:

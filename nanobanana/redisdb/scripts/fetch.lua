@@ -17,13 +17,16 @@ for at = 2, #KEYS do
 end
 
 -- How many entries stand before the one behind (score, id), in ascending order; entries of one score stand
--- in the order of their ids. The entry itself may have left meanwhile.
+-- in the order of their ids, and there can be many of one. The entry itself may have left meanwhile.
 local function entries_up_to(score, id, inclusive)
-  local count = redis.call('ZCOUNT', KEYS[1], '-inf', '(' .. score)
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], score, score)) do
-    if member < id or (inclusive and member == id) then count = count + 1 end
+  local low = redis.call('ZCOUNT', KEYS[1], '-inf', '(' .. score)
+  local high = low + redis.call('ZCOUNT', KEYS[1], score, score)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local member = redis.call('ZRANGE', KEYS[1], middle, middle)[1]
+    if member < id or (inclusive and member == id) then low = middle + 1 else high = middle end
   end
-  return count
+  return low
 end
 
 local function first_rank(total)
