@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-floor fuzz openapi lint format bench demo clean
+.PHONY: help run test test-floor fuzz stress openapi lint format bench demo clean
 
 help:  ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test-floor: $(VENV)/.dev  ## Run all tests on the oldest Redis supported, 6.2
 
 fuzz: $(VENV)/.dev  ## Attack every call with 6,000 requests made up from the schema
 	@FUZZ_CASES=6000 exec $(BIN)/python -m pytest -n0 -s -o timeout=0 tests/test_fuzz.py
+
+stress: $(VENV)/.dev  ## Run the tests of many changes at once for long
+	@STRESS=1 exec $(BIN)/python -m pytest -n0 -o timeout=0 -m stress
 
 openapi: $(VENV)/.run  ## Write docs/openapi.yaml anew
 	@$(BIN)/python manage.py openapi > docs/openapi.yaml

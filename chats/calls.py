@@ -9,6 +9,8 @@ from chats.serializers import (
     DeleteSessionSerializer,
     DuplicateSessionSerializer,
     MessageSerializer,
+    RestoreRevisionSerializer,
+    RevisionSerializer,
     SessionFilterSerializer,
     SessionSerializer,
     StatsSerializer,
@@ -16,13 +18,14 @@ from chats.serializers import (
     UpdateSessionSerializer,
 )
 from media_store.serializers import ImageSerializer
-from nanobanana.calls import Answer, Call, Fields, page_query, sentence
+from nanobanana.calls import SAME_REVISION, Answer, Call, Fields, page_query, sentence
 from nanobanana.errors import ArchiveTooLarge, UnreadableArchive
 from nanobanana.pagination import PaginationSerializer
 from nanobanana.serializers import IdField
 
 SESSIONS_A_PAGE = 20
 MESSAGES_A_PAGE = 50
+REVISIONS_A_PAGE = 20
 ZIP = "application/zip"
 
 
@@ -89,22 +92,72 @@ SESSION_MESSAGES = {
             "order": serializers.ChoiceField(
                 choices=("asc", "desc"), default="asc", help_text="Oldest or newest first."
             ),
+            "branch": serializers.ChoiceField(
+                choices=("all", "active"),
+                default="all",
+                help_text="Everything, or without what was replaced by an edit.",
+            ),
             "before": IdField(required=False, help_text="Read backwards from this message."),
             "after": IdField(required=False, help_text="Read on from this message; not with `before`."),
         },
     ),
-    "create": Call("Write a message", _changed(), status=201, body=CreateMessageSerializer),
+    "create": Call(
+        "Write a message",
+        _changed(),
+        status=201,
+        body=CreateMessageSerializer,
+        has_etag=True,
+    ),
 }
 
 MESSAGES = {
-    "retrieve": Call("Read a message", {"message": MessageSerializer(help_text="With its pictures.")}),
-    "update": Call("Change a message", _changed(), body=UpdateMessageSerializer),
-    "destroy": Call("Delete a message", sentence()),
+    "retrieve": Call(
+        "Read a message",
+        {"message": MessageSerializer(help_text="With its pictures.")},
+        has_etag=True,
+        other_answers={304: SAME_REVISION},
+    ),
+    "update": Call(
+        "Change a message",
+        _changed(),
+        body=UpdateMessageSerializer,
+        takes_if_match=True,
+        has_etag=True,
+    ),
+    "destroy": Call("Delete a message", sentence(), takes_if_match=True),
     "list_images": Call(
         "List the images of a message", {"images": ImageSerializer(many=True, help_text="In order.")}
     ),
-    "attach_image": Call("Add an image to a message", _changed(), body=AttachImageSerializer),
-    "detach_image": Call("Take an image out of a message", _changed()),
+    "attach_image": Call(
+        "Add an image to a message",
+        _changed(),
+        body=AttachImageSerializer,
+        takes_if_match=True,
+        has_etag=True,
+    ),
+    "detach_image": Call("Take an image out of a message", _changed(), takes_if_match=True, has_etag=True),
+    "list_revisions": Call(
+        "List the revisions of a message",
+        {
+            "revisions": RevisionSerializer(many=True, help_text="The newest first."),
+            **_pagination(),
+        },
+        query=page_query(REVISIONS_A_PAGE),
+    ),
+    "restore": Call(
+        "Restore a revision of a message",
+        _changed(),
+        body=RestoreRevisionSerializer,
+        takes_if_match=True,
+        has_etag=True,
+    ),
+    "list_branches": Call(
+        "List the branches of a message",
+        {
+            "branches": MessageSerializer(many=True, help_text="Its versions, the oldest first."),
+            "activeId": IdField(allow_null=True, help_text="Which of them is on the active branch."),
+        },
+    ),
 }
 
 

@@ -1,7 +1,9 @@
 """Where sessions and messages are stored and found."""
 
-from collections.abc import AsyncIterator
-from datetime import datetime
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,8 +14,8 @@ from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.ids import EPOCH, MILLISECOND
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.keys import global_key, owner_key
-from nanobanana.redisdb.managers import Manager, Page, Related, Window
-from nanobanana.redisdb.scripts import Script
+from nanobanana.redisdb.managers import Manager, Page, Related, Window, arguments_of
+from nanobanana.redisdb.scripts import READING, Script
 from nanobanana.redisdb.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
@@ -27,6 +29,26 @@ STEP = 500  # sessions read at once
 _scripts = Path(__file__).parent / "scripts"
 _note_removal = Script(_scripts / "note_removal.lua")
 _settle_removal = Script(_scripts / "settle_removal.lua")
+
+REVISIONS_KEPT = 100  # former versions of one message
+REVISIONS = Index("message:{id}:revisions", score="revision")  # how they are sorted; a hash holds them
+
+_branches = _scripts / "libraries" / "branches.lua"
+_active_branch = Script(_scripts / "active_branch.lua", READING, _branches)
+_siblings = Script(_scripts / "siblings.lua", READING, _branches)
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A version of a message, its present one or a former one."""
+
+    id: str  # the message's
+    revision: int
+    text: str
+    params: Any
+    image_ids: list[str]
+    updated_at: datetime
 
 
 class SessionManager(Manager[S]):
@@ -111,6 +133,8 @@ class SessionManager(Manager[S]):
 
 
 class MessageManager(Manager["Message"]):
+    """Messages, and their former versions: one hash a message, by their revision."""
+
     async def apage_of(self, user_id: str, session_id: str, window: Window) -> "Page[Message]":
         """Messages of a session of any kind, with their images among the related."""
         return await self.apage(user_id, self.index_of(session_id), window, related=["image_ids"])
@@ -123,6 +147,78 @@ class MessageManager(Manager["Message"]):
         index = self.index_of(session.id)
         return await self.apage(session.owner_id, index, window, required=session, related=["image_ids"])
 
+    async def alist_active(self, session: "Session", window: Window) -> "Page[Message]":
+        """The same of those on the session's active branch; costs by the page and the number of edits."""
+        messages, edits = self._keys_of_session(session.owner_id, session.id)
+        keys, arguments = [messages, session.key, edits], arguments_of(window)
+        return await self._fetch(session.owner_id, keys, arguments, ["image_ids"], (), _active_branch)
+
+    async def asiblings(self, message: "Message") -> "tuple[Page[Message], str | None]":
+        """The versions of a message that was read, and which of them is on the active branch."""
+        owner_id, relations = message.owner_id, self._relations(message.owner_id, ["image_ids"])
+        arguments = [self.model.key_prefix(owner_id), message.id, *relations]
+        keys = self._keys_of_session(owner_id, message.session_id)
+        active_id, rows, related_rows = await _siblings(keys, arguments)
+        return self._page(owner_id, len(rows) // 2, 0, rows, related_rows), active_id or None
+
     async def aget_with_images(self, user_id: str, message_id: str) -> "tuple[Message, Related]":
         """A message, its images and its session (absent from the related when in the trash)."""
         return await self.aget_with_related(user_id, message_id, related=["image_ids", "session_id"])
+
+    async def arevisions(self, message: "Message", window: Window) -> Page[Revision]:
+        """The versions of a message that was read, its present one first, then the former ones."""
+        newest = message.revision - window.offset
+        if window.behind:
+            newest = min(message.revision, int(window.behind[0]) - 1)
+        numbers = range(newest, max(-1, newest - window.limit), -1)
+        pipeline = get_client().pipeline(transaction=False)
+        pipeline.hlen(self.revisions_key(message))
+        pipeline.hmget(self.revisions_key(message), ["", *numbers])  # a field there must be
+        kept, stored = await pipeline.execute()
+        found = [_revision_of(message, *pair) for pair in zip(numbers, stored[1:], strict=True)]
+        return Page([each for each in found if each], kept + 1, message.revision - newest)
+
+    async def aget_revision(self, message: "Message", number: int) -> Revision | None:
+        """The version of this number of a message that was read, unless it is not kept."""
+        return _revision_of(message, number, await ask("HGET", self.revisions_key(message), str(number)))
+
+    def keep_revision(self, work: UnitOfWork, message: "Message") -> None:
+        """Keep what a message that was read says now, and let go of the oldest version."""
+        version = {name: getattr(message, name) for name in ("text", "params", "image_ids")}
+        content = _to_json({**version, "updated_at": milliseconds(message.updated_at)})
+        work.write("set", self.revisions_key(message), str(message.revision), content)
+        work.write("unset", self.revisions_key(message), str(message.revision - REVISIONS_KEPT))
+
+    def delete(self, work: UnitOfWork, instance: "Message") -> None:
+        super().delete(work, instance)
+        work.write("delete", self.revisions_key(instance))
+
+    def discard(self, work: UnitOfWork, instance: "Message") -> None:
+        super().discard(work, instance)
+        work.write("delete", self.revisions_key(instance))
+
+    def remove_ids(self, work: UnitOfWork, index: str, ids: Sequence[str]) -> None:
+        super().remove_ids(work, index, ids)
+        for identifier in ids:
+            work.write("delete", self.revisions_key(self.model.handle(work.owner_id, identifier)))
+        if ids:
+            edits = index.removesuffix("messages") + "edits"
+            work.write("unindex", owner_key(work.owner_id, edits), *ids)
+
+    def revisions_key(self, message: "Message") -> str:
+        return f"{message.key}:revisions"
+
+    def _keys_of_session(self, user_id: str, session_id: str) -> list[str]:
+        """The keys of a session's messages and of its edits."""
+        return [index.key(user_id, session_id=session_id) for index in self.model.indexes[:2]]
+
+
+def _revision_of(message: "Message", number: int, stored: str | None) -> Revision | None:
+    if number == message.revision:
+        present = (message.text, message.params, message.image_ids, message.updated_at)
+        return Revision(message.id, number, *present)
+    if stored is None:
+        return None
+    version = json.loads(stored)
+    moment = EPOCH + timedelta(milliseconds=version["updated_at"])
+    return Revision(message.id, number, version["text"], version["params"], version["image_ids"], moment)

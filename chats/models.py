@@ -67,7 +67,7 @@ class HiddenSession(Session):
 
 
 class Message(Model):
-    """A message; `revision` counts its changes."""
+    """A message; `revision` counts its changes. It is as old as its id: `created_at` is `time_of(id)`."""
 
     kind = "message"
     session_id = ReferenceField(to="session")
@@ -75,10 +75,13 @@ class Message(Model):
     text = TextField(default="")
     params = JSONField(default=dict)
     image_ids = ReferenceListField(to="image")
-    edited_of = Nullable(TextField())
+    edited_of = Nullable(ReferenceField(to="message"))
     revision = CounterField()
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
 
-    indexes = (Index("session:{session_id}:messages", score="created_at"),)
+    indexes = (
+        Index("session:{session_id}:messages", score="created_at"),
+        Index("session:{session_id}:edits", score="created_at", where="edited_of"),
+    )
     objects = MessageManager()

@@ -22,6 +22,9 @@ urlpatterns = [
         "messages/<str:message_id>",
         MessageViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
+    path("messages/<str:message_id>/revisions", MessageViewSet.as_view({"get": "list_revisions"})),
+    path("messages/<str:message_id>/restore", MessageViewSet.as_view({"post": "restore"})),
+    path("messages/<str:message_id>/branches", MessageViewSet.as_view({"get": "list_branches"})),
     path(
         "messages/<str:message_id>/images",
         MessageViewSet.as_view({"get": "list_images", "post": "attach_image"}),

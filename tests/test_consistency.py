@@ -61,7 +61,19 @@ DAMAGES: dict[str, Callable[[Any, Chat], Awaitable[Any]]] = {
     "cannot be read": lambda redis, chat: redis.hset(
         chat.key("message", chat.message_id), "created_at", "yesterday"
     ),
+    "is not as old as its id": lambda redis, chat: redis.hset(
+        chat.key("message", chat.message_id), "created_at", "1"
+    ),
     "belongs to no model": lambda redis, chat: redis.hset(chat.key("nonsense", chat.message_id), "a", "b"),
+    "edits lists": lambda redis, chat: redis.zadd(
+        chat.key("session", chat.session_id, "edits"), {chat.message_id: 1}
+    ),
+    "revisions is of no message": lambda redis, chat: redis.hset(
+        chat.key("message", chat.unused_id, "revisions"), "0", "{}"
+    ),
+    "of a message at 0": lambda redis, chat: redis.hset(
+        chat.key("message", chat.message_id, "revisions"), "0", "{}"
+    ),
     "has None bytes of its thumb": lambda redis, chat: get_storage().delete(
         f"{chat.user_id}/{chat.shown_id}/thumb"
     ),

@@ -57,8 +57,7 @@ async def _copy_step(user: User, original: Session, draft: HiddenSession, window
     """Copy one page; again when a picture of it is gone by then, for its message is changed or gone too."""
     for tries_left in reversed(range(TRIES)):
         page = await _page_of(original, window)
-        strangers = await _of_other_sessions(original, page)
-        copied = [_copy_of(message, draft, strangers) for message in page.objects]
+        copied = [_copy_of(message, draft) for message in page.objects]
         try:
             await add_to_draft(user=user, draft=draft, messages=copied)
         except NotFound:
@@ -83,22 +82,15 @@ def _following(page: Page[Message]) -> Window | None:
     return Window(limit=STEP, behind=(str(milliseconds(last.created_at)), last.id))
 
 
-async def _of_other_sessions(original: Session, page: Page[Message]) -> set[str]:
-    """The messages of other sessions that messages of this page are edited versions of."""
-    edited = {message.edited_of for message in page.objects if message.edited_of}
-    if not edited:
-        return set()
-    found = await Message.objects.aget_many(original.owner_id, list(edited))
-    return {message.id for message in found.objects if message.session_id != original.id}
-
-
-def _copy_of(message: Message, draft: HiddenSession, strangers: set[str]) -> Message:
+def _copy_of(message: Message, draft: HiddenSession) -> Message:
     shared = {name: getattr(message, name) for name in Message.fields.keys() - OF_ITS_OWN}
-    edited_of = message.edited_of
-    if edited_of and edited_of not in strangers:
-        edited_of = id_of_copy(edited_of, draft.id)
-    identifier = id_of_copy(message.id, draft.id)
-    return Message(message.owner_id, identifier, session_id=draft.id, edited_of=edited_of, **shared)
+    return Message(
+        message.owner_id,
+        id_of_copy(message.id, draft.id),
+        session_id=draft.id,
+        edited_of=message.edited_of and id_of_copy(message.edited_of, draft.id),
+        **shared,
+    )
 
 
 def id_of_copy(message_id: str, session_id: str) -> str:

@@ -116,12 +116,24 @@ async def test_only_the_whole_copy_is_heard_of(alice: Person, full: dict[str, An
     assert frame["cursor"] == answer.headers["X-Sync-Cursor"]
 
 
-async def test_a_version_of_a_message_elsewhere_stays_one(alice: Person, full: dict[str, Any]) -> None:
-    elsewhere = await alice.make_session()
-    first = (await messages_of(alice, full["id"]))[0]
-    await alice.make_message(elsewhere["id"], editedOf=first["id"])
-    copy = await duplicate(alice, elsewhere["id"])
-    assert (await messages_of(alice, copy["id"]))[0]["editedOf"] == first["id"]
+async def test_the_active_branch_of_the_copy_is_that_of_the_original(
+    alice: Person, full: dict[str, Any]
+) -> None:
+    async def branch_of(session_id: str) -> list[str]:
+        found = (await alice.get(f"/api/sessions/{session_id}/messages?branch=active")).json()["messages"]
+        return [message["text"] for message in found]
+
+    copy = await duplicate(alice, full["id"])
+    assert await branch_of(copy["id"]) == await branch_of(full["id"])
+
+
+async def test_the_copy_has_no_history(alice: Person, full: dict[str, Any]) -> None:
+    message = (await messages_of(alice, full["id"]))[0]
+    await alice.put(f"/api/messages/{message['id']}", {"text": "one, changed"})
+    copy = await duplicate(alice, full["id"])
+    copied = (await messages_of(alice, copy["id"]))[0]
+    assert (copied["text"], copied["revision"]) == ("one, changed", 0)
+    assert await inconsistencies([alice.id]) == []
 
 
 async def test_a_copy_can_be_copied(alice: Person, full: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from django.conf import settings  # noqa: E402
 
 from accounts.managers import DEVICE_LIFE  # noqa: E402
 from accounts.models import Device, Password, User  # noqa: E402
-from chats.managers import NOTES  # noqa: E402
+from chats.managers import NOTES, REVISIONS_KEPT  # noqa: E402
 from chats.models import HiddenSession, Message, Session, TrashedSession  # noqa: E402
 from media_store.managers import REMOVED  # noqa: E402
 from media_store.models import Image  # noqa: E402
@@ -34,7 +34,7 @@ from nanobanana.redisdb.client import get_client  # noqa: E402
 from nanobanana.redisdb.event_log import EVENTS_KEPT  # noqa: E402
 from nanobanana.redisdb.exceptions import FieldError  # noqa: E402
 from nanobanana.redisdb.fields import CounterField, milliseconds, now  # noqa: E402
-from nanobanana.redisdb.ids import is_id  # noqa: E402
+from nanobanana.redisdb.ids import is_id, time_of  # noqa: E402
 from nanobanana.redisdb.keys import events_key, global_key, log_key, owner_key, split_owner_key  # noqa: E402
 from nanobanana.redisdb.models import Model  # noqa: E402
 
@@ -55,6 +55,7 @@ class Holdings:
 
     owner_id: str
     hashes: dict[str, Hash] = field(default_factory=dict)
+    revisions: dict[str, Hash] = field(default_factory=dict)  # the former versions of messages
     entries: Entries = field(default_factory=dict)
     objects: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))  # by kind
 
@@ -81,6 +82,7 @@ async def inconsistencies(user_ids: Collection[str] | None = None) -> list[str]:
         faults += wrong_entries(holdings)
         faults += wrong_counters(holdings)
         faults += dangling_references(holdings)
+        faults += wrong_revisions(holdings)
         faults += await missing_files(holdings)
         faults += await missing_note(holdings)
         faults += await broken_log(holdings)
@@ -103,7 +105,9 @@ async def read_holdings(user_ids: Collection[str] | None) -> list[Holdings]:
 async def read_key(key: str, holdings: Holdings) -> None:
     client = get_client()
     kind = await client.type(key)
-    if kind == "hash" and key != log_key(holdings.owner_id):
+    if key.endswith(":revisions"):
+        holdings.revisions[key] = await client.hgetall(key)
+    elif kind == "hash" and key != log_key(holdings.owner_id):
         holdings.hashes[key] = await client.hgetall(key)
     elif kind == "zset":
         for member, score in await client.zrange(key, 0, -1, withscores=True):
@@ -195,10 +199,25 @@ def dangling_references(holdings: Holdings) -> Iterator[str]:
     session_ids = {session.id for session in holdings.sessions}
     image_ids = {image.id for image in holdings.images}
     for message in holdings.messages:
+        if message.created_at != time_of(message.id):
+            yield f"{message!r} is not as old as its id."
         if message.session_id not in session_ids:
             yield f"{message!r} is in session {message.session_id}, which does not exist."
         for image_id in set(message.image_ids) - image_ids:
             yield f"{message!r} shows image {image_id}, which does not exist."
+
+
+def wrong_revisions(holdings: Holdings) -> Iterator[str]:
+    """Former versions are kept of messages that exist, under the numbers before the present one's."""
+    messages = {Message.objects.revisions_key(message): message for message in holdings.messages}
+    for key, versions in holdings.revisions.items():
+        message, numbers = messages.get(key), sorted(map(int, versions))
+        if message is None:
+            yield f"{key} is of no message."
+        elif numbers != list(range(message.revision - len(numbers), message.revision)):
+            yield f"{key} has {numbers} of a message at {message.revision}."
+        elif len(numbers) > REVISIONS_KEPT:
+            yield f"{key} has {len(numbers)} versions."
 
 
 async def missing_files(holdings: Holdings) -> list[str]:
