@@ -14,7 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from accounts.models import User
 from accounts.services.sign_ins import register
-from chats.models import LATEST, Message
+from chats.models import LATEST, Message, Session
 from chats.services.messages import create_message, delete_message, list_branches, list_messages
 from chats.services.sessions import create_session, list_sessions, update_session
 from nanobanana.pagination import listing, message_window_of, window_of
@@ -175,42 +175,38 @@ class SessionWalks(RuleBasedStateMachine):
         super().__init__()
         self.do = self.runner.run
         self.user = new_user(self.do)
-        self.quiet: list[str] = []  # the latest activity last; what moved during the walk is not in it
-        self.seen: list[str] = []
+        self.quiet: set[str] = set()  # what did not move during the walk
+        self.seen: list[Session] = []
         self.cursor: str | None = None
 
     @rule(target=sessions)
     def open(self) -> str:
         session = self.do(create_session(user=self.user))
         if not self.cursor:
-            self.quiet.append(session.id)
+            self.quiet.add(session.id)
         return session.id
 
     @rule(session=sessions)
     def use(self, session: str) -> None:
         title = f"Session {next(_numbers)}"
         self.do(update_session(user=self.user, session_id=session, fields={"title": title}))
-        self.quiet = [each for each in self.quiet if each != session]
-        if not self.cursor:
-            self.quiet.append(session)
+        if self.cursor:
+            self.quiet.discard(session)
 
     @rule()
     def go_on(self) -> None:
         query = {"limit": str(PAGE), **({"cursor": self.cursor} if self.cursor else {})}
         window = window_of(as_query(query), limit=PAGE, descending=True)
         page = listing(self.do(list_sessions(user=self.user, window=window)), window, index=LATEST)
-        self.seen += [session.id for session in page.objects]
+        self.seen += page.objects
         self.cursor = page.pagination["nextCursor"]
         if not self.cursor:
-            assert len(self.seen) == len(set(self.seen))
-            assert [each for each in self.seen if each in self.quiet] == self.quiet[::-1]
-            self.begin_again()
-
-    def begin_again(self) -> None:
-        self.seen = []
-        window = window_of(as_query({}), limit=100, descending=True)
-        listed = self.do(list_sessions(user=self.user, window=window)).objects
-        self.quiet = [session.id for session in listed][::-1]
+            ids = [session.id for session in self.seen]
+            quiet = [(session.updated_at, session.id) for session in self.seen if session.id in self.quiet]
+            assert len(ids) == len(set(ids))
+            assert self.quiet <= set(ids)
+            assert quiet == sorted(quiet, reverse=True)
+            self.seen, self.quiet = [], set(ids)
 
     def teardown(self) -> None:
         while self.cursor:
