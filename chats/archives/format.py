@@ -43,7 +43,7 @@ ENTRY = re.compile(
     rf"{MANIFEST}|{USER}|{IMAGES}|images/{NAME}\.[a-z]{{3,4}}"
     rf"|sessions/{NAME}/(?:session\.json|messages\.jsonl|messages\.md)"
 )
-SESSION_ENTRY = re.compile(rf"sessions/({NAME})/session\.json")
+SESSION_FOLDER = re.compile(rf"sessions/({NAME})/.+")
 
 MESSAGE_FIELDS = ("id", "role", "text", "params", "imageIds", "createdAt", "updatedAt", "editedOf")
 CLOCKS_DIFFER = timedelta(days=1)

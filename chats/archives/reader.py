@@ -12,7 +12,7 @@ from rest_framework import serializers
 from chats.archives.format import (
     IMAGES,
     MANIFEST,
-    SESSION_ENTRY,
+    SESSION_FOLDER,
     ImageRecordSerializer,
     ManifestSerializer,
     MessageRecordSerializer,
@@ -66,7 +66,7 @@ class ArchiveReader:
 
     # ---- in a thread
     def _read_sessions(self) -> Iterator[SessionRecord]:
-        names = [match[1] for match in map(SESSION_ENTRY.fullmatch, self._zip) if match]
+        names = dict.fromkeys(match[1] for match in map(SESSION_FOLDER.fullmatch, self._zip) if match)
         if len(names) > self._limits.sessions:
             raise ArchiveTooLarge(f"An archive may have at most {self._limits.sessions} sessions.")
         for name in names:

@@ -217,6 +217,7 @@ WRONG_RECORDS: dict[str, tuple[Entries, str]] = {
     "no title": (small(session=orjson.dumps(a_session(title=" "))), "sessions/s/session.json"),
     "a long title": (small(session=orjson.dumps(a_session(title="x" * 101))), "sessions/s/session.json"),
     "tags that are none": (small(session=orjson.dumps(a_session(tags=[1]))), "sessions/s/session.json"),
+    "no session": (small(session=None), "sessions/s/session.json"),
     "no messages": (small(messages=None), MESSAGES),
     "no images.jsonl": (small(images=None), "images.jsonl"),
     "a message twice": (small(messages=two(a_message(id="first"))), f"{MESSAGES}, line 2"),
