@@ -126,7 +126,7 @@ class CallSchema(AutoSchema):
 
     def get_tags(self) -> list[str]:
         tag = self.path.removeprefix("/api").split("/")[1]
-        return [tag if tag in {"auth", "sessions", "messages", "images", "media"} else "server"]
+        return [tag if tag in {"auth", "sessions", "messages", "search", "images", "media"} else "server"]
 
     def get_auth(self) -> list[dict[str, Any]]:
         if isinstance(self.view, SignedInViewSet):
