@@ -28,9 +28,9 @@ from nanobanana.errors import ArchiveTooLarge, UnreadableArchive
 from nanobanana.exception_handler import sentences_by_field
 from nanobanana.serializers import validate
 
-# What is added at once: so little that the event loop is not held up by planning the commit.
-STEP = 100  # messages
-STEP_SIZE = 256 * 1024  # bytes, unless one message alone has more
+# What is added at once: so little that indexing its words does not hold up the event loop.
+STEP = 50  # messages
+STEP_SIZE = 24 * 1024  # bytes, unless one message alone has more
 IMAGE_ENTRIES = "images/"
 
 Line = tuple[str, bytes]  # where it stands, and what it says

@@ -143,6 +143,10 @@ async def test_devices_hear_of_the_sessions_alone_when_all_is_there(alice: Perso
     assert await alice.phone.heard() == []
 
 
+async def found(alice: Person) -> list[dict[str, Any]]:
+    return (await alice.get("/api/search?q=hello")).json()["results"]
+
+
 async def test_nobody_sees_any_of_it_before_all_is_there(
     alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,11 +156,13 @@ async def test_nobody_sees_any_of_it_before_all_is_there(
     async def look_and_publish(*arguments: Any) -> Any:
         for path in ("/api/sessions", "/api/sessions/trash", "/api/images/user/all"):
             seen.append((await alice.phone.get(path)).json()["pagination"]["total"])
+        seen.append(len(await found(alice)))
         return await publish(*arguments)
 
     monkeypatch.setattr(archives._Import, "publish", look_and_publish)
     [session] = await bring_in(alice.laptop, small())
-    assert seen == [0, 0, 0]
+    assert seen == [0, 0, 0, 0]
+    assert len(await found(alice)) == 2
     shown = (await alice.get("/api/images/user/all")).json()["images"]
     assert [(image["sessionId"], image["refCount"]) for image in shown] == [(session["id"], 1)]
     assert await inconsistencies([alice.id]) == []
