@@ -35,9 +35,10 @@ class Server:
     def redis_seconds(self) -> float:
         return sum(seconds(child) for child in self._children() if is_redis(child))
 
-    def python_memory(self) -> int:
-        """Bytes that the worker has in memory."""
-        return sum(child.memory_info().rss for child in self._children() if not is_redis(child))
+    def worker(self) -> psutil.Process:
+        """The process that answers, which is the largest."""
+        workers = [child for child in self._children() if not is_redis(child)]
+        return max(workers, key=lambda child: child.memory_info().rss)
 
     def _children(self) -> list[psutil.Process]:
         return self._process.children(recursive=True)

@@ -117,11 +117,11 @@ async def measure(server: Server, users: int, devices: int, rounds: int) -> Figu
         people = await in_parallel([register(http, number) for number in range(users)])
         async with connected(server, people[:1], 2) as (_, listener):
             figures.latencies = [await latency(http, people[0], listener) for _ in range(LATENCIES)]
-        cpu, memory = server.python_seconds(), server.python_memory()
+        cpu, memory = server.python_seconds(), server.worker().memory_info().rss
         async with connected(server, people, devices) as sockets:
             figures.connect = (server.python_seconds() - cpu) * 1000 / len(sockets)
             await asyncio.sleep(3)  # until who is here is told
-            figures.memory = (server.python_memory() - memory) / 1024 / len(sockets)
+            figures.memory = (server.worker().memory_info().rss - memory) / 1024 / len(sockets)
             figures.idle = await idle_cost(server, len(sockets))
             for _ in range(rounds):
                 await deliver(server, people, sockets, figures)

@@ -168,12 +168,13 @@ class CallSchema(AutoSchema):
 
     def _get_request_body(self, direction: str = "request") -> dict[str, Any] | None:
         call = self.call
-        if call.body is None:
+        if call.body is None and call.form is None:
             return None
         if call.form is None:
             body, media_type = call.body, JSON
         else:
-            body = _serializer(f"{self._name}Form", {**call.form, **call.body().fields})
+            fields = call.body().fields if call.body else {}
+            body = _serializer(f"{self._name}Form", {**call.form, **fields})
             media_type = FORM
         component = self.resolve_serializer(body, "request")
         is_required = bool(component.schema.get("required"))
@@ -213,7 +214,7 @@ class CallSchema(AutoSchema):
         yield from (errors.BadRequest, errors.PayloadTooLarge, APIError)
         if call.query or call.body or self.is_write:
             yield errors.ValidationFailed
-        if call.body:
+        if call.body or call.form:
             yield from (errors.MalformedBody, errors.UnsupportedMedia)
         if isinstance(self.view, SignedInViewSet):
             yield from (errors.Unauthorized, errors.TokenInvalid)

@@ -67,6 +67,7 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 SOCKETS_PER_USER = env.integer("SOCKETS_PER_USER", 50, at_least=1, at_most=10_000)
 
 # ---- chats
+IMPORT_MAX_SIZE = env.size("IMPORT_MAX_SIZE", "100MB")
 TRASH_DAYS = env.integer("TRASH_DAYS", 30, at_least=1, at_most=3650)
 
 # ---- pictures
@@ -135,6 +136,7 @@ CORS_EXPOSE_HEADERS = [
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "Content-Disposition",
     "ETag",
     "Content-Range",
 ]

@@ -74,6 +74,16 @@ async def find_user(email: str) -> User | None:
         return None
 
 
+async def find_account(name: str) -> User | None:
+    """The user of this address or id, as operators name one."""
+    if "@" in name:
+        return await find_user(name)
+    try:
+        return await User.objects.aget(name, name)
+    except DoesNotExist:
+        return None
+
+
 def normalized_email(email: str) -> str:
     """The form in which addresses are unique: NFKC, case folded."""
     return unicodedata.normalize("NFKC", email.strip()).casefold()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from bench.server import Server, running_server
@@ -79,7 +78,7 @@ async def test_a_reader_that_stops_reading_is_closed_and_costs_no_memory() -> No
         async with client_of(server.url, AT_ONCE) as http:
             account = Account(http)
             await account.register(1)
-            worker = worker_of(server)
+            worker = server.worker()
             with reading_nothing(server, account):
                 neighbour = Device(account, [server.url])
                 listening = asyncio.create_task(neighbour.stay())
@@ -97,11 +96,6 @@ async def test_a_reader_that_stops_reading_is_closed_and_costs_no_memory() -> No
                 listening.cancel()
     assert grown < 5 * MEGABYTE
     assert [event.offset for event in neighbour.heard] == list(range(neighbour.start + 1, end + 1))
-
-
-def worker_of(server: Server) -> psutil.Process:
-    [worker] = [each for each in server._children() if "nanobanana.worker" in each.cmdline()]
-    return worker
 
 
 @contextmanager
