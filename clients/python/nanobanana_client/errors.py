@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 
 NETWORK_ERROR = "network_error"  # no answer came; `status` is 0
+UNEXPECTED_ANSWER = "unexpected_answer"  # it is not one of ours: a proxy's, perhaps
 
 Details = dict[str, list[str]]
 
@@ -41,7 +42,7 @@ def error_of(response: httpx.Response) -> ApiError:
     body = _body_of(response)
     return ApiError(
         response.status_code,
-        body.get("error", "unexpected_answer"),
+        body.get("error", UNEXPECTED_ANSWER),
         body.get("message", f"The server answered {response.status_code}."),
         details=body.get("details"),
         request_id=body.get("requestId", response.headers.get("X-Request-Id")),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import httpx
 
-from nanobanana_client.errors import ApiError, error_of, network_error
+from nanobanana_client.errors import UNEXPECTED_ANSWER, ApiError, error_of, network_error
 from nanobanana_client.retries import Backoff
 from nanobanana_client.tokens import MemoryTokens, Tokens, TokenStore
 
@@ -84,7 +84,7 @@ class Transport:
         )
         if not response.is_success and response.status_code != also_right:
             raise error_of(response)
-        return Answer(response.status_code, response.json(), response.headers.get("X-Sync-Cursor"))
+        return Answer(response.status_code, _json_of(response), response.headers.get("X-Sync-Cursor"))
 
     async def stream(self, path: str) -> AsyncIterator[bytes]:
         """The bytes of a long answer, as they come."""
@@ -171,6 +171,13 @@ def _is_worth_repeating(error: ApiError) -> bool:
     if error.status == IN_FLIGHT:
         return error.retry_after is not None and soon
     return error.status in {429, 503} and soon
+
+
+def _json_of(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        raise ApiError(response.status_code, UNEXPECTED_ANSWER, "The answer is not JSON.") from error
 
 
 def _is_token_refused(response: httpx.Response) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SILENCE = 75.0  # seconds; the server pings every 30
 UNOPENED_SOCKETS = 3  # in a row, then long poll
 SOCKETS_AGAIN = 60.0  # seconds of long poll, then a socket is tried
+OF_A_SESSION = ("message_", "image_")  # events that only devices in the session hear
 UNAUTHORIZED = 4401
 FINAL = {
     UNAUTHORIZED: ApiError(401, "token_invalid", "The device was signed out."),
@@ -300,6 +301,8 @@ class SyncClient:
         """A data frame: once, however often it comes."""
         if "cursor" not in frame or not is_news(frame["cursor"], self._position):
             return
+        if frame["type"].startswith(OF_A_SESSION) and frame["sessionId"] not in self.session_ids:
+            return self._advance(frame["cursor"])  # left just now
         self._position = frame["cursor"]
         change, is_partial = notices.change_of(frame), frame["payload"].get("partial", False)
         self._inbox.put(lambda: self._hand_over(change, is_partial))
