@@ -23,8 +23,8 @@ class SignedInViewSet(ViewSet):
         )
         self.standing = self.visitor.standing
 
-    def cursor(self) -> Cursor | None:
-        return self.visitor.user.cursor
+    def cursor(self) -> Cursor:
+        return self.visitor.user.cursor or self.visitor.head
 
 
 class StrangerViewSet(ViewSet):

@@ -49,20 +49,23 @@ class HTTPHandler(ASGIHandler):
         except RequestAborted:
             return
         with body:
-            response = await self.respond(scope, body, None if is_complete else refusal)
+            response = await self.respond(scope, body, None if is_complete else refusal, receive)
             try:
                 await self.send_response(response, send)
             finally:
                 for close in response._resource_closers:
                     close()
 
-    async def respond(self, scope: Scope, body: IO[bytes], refusal: APIError | None) -> HttpResponseBase:
+    async def respond(
+        self, scope: Scope, body: IO[bytes], refusal: APIError | None, receive: Receive
+    ) -> HttpResponseBase:
         try:
             request = ASGIRequest(scope, body)
         except UnicodeDecodeError:
             request = ASGIRequest({**scope, "query_string": b""}, body)
             refusal = refusal or BadRequest("The address is not UTF-8.")
         request.refusal = refusal
+        request.receive = receive  # for who waits long: the next message is that the client has left
         try:
             response = await self._middleware_chain(request)
         except Exception as error:
@@ -138,6 +141,10 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.handlers[scope["type"]](scope, receive, send)
+
+    def stop_waiting(self) -> None:
+        """Have requests answered that wait for something to happen, so that the process can stop."""
+        realtime.hub.get_hub().end_polls()
 
 
 application = Application()

@@ -35,7 +35,10 @@ MOMENT = {
 }
 HEADERS = {
     "X-Request-Id": ("The request's name in the log.", TEXT),
-    "X-Sync-Cursor": ("Where the log stands after this change, if it was one.", TEXT),
+    "X-Sync-Cursor": (
+        "Of a change, where its event is; of a read, where the log stood before.",
+        TEXT,
+    ),
     "RateLimit-Policy": ("The budget this call counts against: `q` requests in `w` seconds.", TEXT),
     "RateLimit": ("What is left of it: `r` requests; it is whole again in `t` seconds.", TEXT),
     "Retry-After": ("Seconds to wait before the next try.", NUMBER),
@@ -113,7 +116,7 @@ class CallSchema(AutoSchema):
 
     def get_tags(self) -> list[str]:
         tag = self.path.removeprefix("/api").split("/")[1]
-        return [tag if tag in {"auth", "sessions", "messages", "images", "media"} else "server"]
+        return [tag if tag in {"auth", "sessions", "messages", "images", "media", "sync"} else "server"]
 
     def get_auth(self) -> list[dict[str, Any]]:
         if isinstance(self.view, SignedInViewSet):
@@ -170,7 +173,7 @@ class CallSchema(AutoSchema):
 
     def _answer(self, answer: Answer, name: str) -> dict[str, Any]:
         headers = [*answer.headers, *(BUDGET if self.is_counted else ())]
-        if self.is_write and isinstance(self.view, SignedInViewSet):
+        if isinstance(self.view, SignedInViewSet):
             headers.append("X-Sync-Cursor")
         described: dict[str, Any] = {"description": answer.description, "headers": _headers(headers)}
         if answer.fields:

@@ -64,6 +64,7 @@ RATE_LIMIT_WRITES = env.integer("RATE_LIMIT_WRITES", max(1, RATE_LIMIT_MAX_REQUE
 RATE_LIMIT_UPLOADS = env.integer("RATE_LIMIT_UPLOADS", max(1, RATE_LIMIT_MAX_REQUESTS // 10), at_least=1)
 RATE_LIMIT_SIGN_INS = env.integer("RATE_LIMIT_SIGN_INS", max(1, RATE_LIMIT_MAX_REQUESTS // 20), at_least=1)
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+SOCKETS_PER_USER = env.integer("SOCKETS_PER_USER", 50, at_least=1, at_most=10_000)
 
 # ---- pictures
 STORAGE_TYPE = storage_type()

@@ -44,7 +44,7 @@ class ViewSet(viewsets.ViewSet):
         """Raise Unauthorized or TooManyRequests unless the caller may act."""
 
     def cursor(self) -> Cursor | None:
-        """Where the log stands after the change this request made, if it made one."""
+        """Of a change, the position of its event; of a read, where the log stood before it."""
         return None
 
     @classmethod
@@ -119,7 +119,7 @@ class ViewSet(viewsets.ViewSet):
         return b"" if self.request.content_type == "multipart/form-data" else self.request.body
 
     def answer(self, content: dict[str, Any], status: int = 200) -> HttpResponse:
-        """A JSON answer; after a write it carries the cursor of the write's event."""
+        """A JSON answer; with the cursor, if who asks has a log."""
         response = json_response(content, status)
         cursor = self.cursor()
         if cursor:

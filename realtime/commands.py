@@ -87,6 +87,7 @@ class Commands:
             type="user_typing",
             sessionId=session_id,
             userId=self._peer.user.id,
+            deviceId=self._peer.device_id,
             connectionId=self._peer.connection_id,
             isTyping=is_typing,
             timestamp=frames.moment(),

@@ -23,6 +23,7 @@ class Connected(TypedDict):
     sessionId: str
     sessionIds: list[str]
     userId: str
+    deviceId: str
     connectionId: str
     cursor: str
     recovered: bool
@@ -50,6 +51,7 @@ class UserTyping(TypedDict):
     type: Literal["user_typing"]
     sessionId: str
     userId: str
+    deviceId: str
     connectionId: str
     isTyping: bool
     timestamp: str

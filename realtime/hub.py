@@ -1,4 +1,4 @@
-"""The hub of a process: one subscription for each user with sockets here, and the checks that keep it right.
+"""The hub of a process: one subscription for each user who listens here, and the checks that keep it right.
 
 What is said on a user's doorbell channel:
 
@@ -15,12 +15,14 @@ every CHECK_INTERVAL seconds, and at once when the connection is back.
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 from itertools import chain
 
 import orjson
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from nanobanana.errors import TooManyRequests
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER, connect, get_client
 from nanobanana.redisdb.event_log import Cursor, heads
 from nanobanana.redisdb.keys import doorbell_channel
@@ -28,7 +30,9 @@ from realtime.background import Background
 from realtime.close_codes import CloseCode
 from realtime.doorbell import Doorbell
 from realtime.frames import Frame
+from realtime.listener import Listener
 from realtime.peer import Peer
+from realtime.poll import Poll
 from realtime.subscription import Subscription
 
 logger = logging.getLogger(__name__)
@@ -56,39 +60,64 @@ class Hub:
 
     async def stop(self) -> None:
         """Close all sockets and every connection to Redis."""
-        peers = list(chain.from_iterable(subscription.peers for subscription in self._subscriptions.values()))
+        listeners = self._listeners()
         for subscription in self._subscriptions.values():
             subscription.close(CloseCode.RESTARTING)
-        await asyncio.gather(*(peer.outbox.wait_closed() for peer in peers))
+        await asyncio.gather(*(listener.wait_closed() for listener in listeners))
         await self.background.cancel()
         await self._client.aclose()
 
     @property
     def sockets(self) -> int:
         """How many sockets this process serves."""
-        return sum(len(subscription.peers) for subscription in self._subscriptions.values())
+        return sum(isinstance(listener, Peer) for listener in self._listeners())
 
-    async def join(self, peer: Peer, since: Cursor | None = None, *, is_return: bool = False) -> None:
+    async def join(self, listener: Listener, since: Cursor | None = None, *, is_return: bool = False) -> None:
         """Subscribe first, then read from `since`, then live; see `Subscription.join`."""
-        channel = doorbell_channel(peer.user.id)
-        subscription = self._subscriptions.get(channel)
-        if subscription is None:
-            subscription = self._subscriptions[channel] = Subscription(peer.user.id, self.background)
-        subscription.joining.add(peer)
+        subscription = self._subscription_of(listener)
+        subscription.joining.add(listener)
         try:
             async with asyncio.timeout(SECONDS_TO_ANSWER):
-                await self._doorbell.subscribe(channel)
-            await subscription.join(peer, since, is_return=is_return)
+                await self._doorbell.subscribe(doorbell_channel(listener.user.id))
+            await subscription.join(listener, since, is_return=is_return)
         finally:
-            subscription.joining.discard(peer)
+            subscription.joining.discard(listener)
         self._unverified.add(subscription)  # a sign-out between its authentication and now was not heard
 
-    def leave(self, peer: Peer) -> None:
-        """Forget the peer; its user's subscription stays until the next check, for it may be back at once."""
-        peer.outbox.drop()
-        subscription = self._subscriptions.get(doorbell_channel(peer.user.id))
+    def leave(self, listener: Listener) -> None:
+        """Forget who left; its user's subscription stays until the next check, for it may be back at once."""
+        listener.drop()
+        subscription = self._subscriptions.get(doorbell_channel(listener.user.id))
         if subscription is not None:
-            subscription.peers.discard(peer)
+            subscription.listeners.discard(listener)
+
+    @contextlib.asynccontextmanager
+    async def following(self, poll: Poll, since: Cursor) -> AsyncIterator[None]:
+        """Have the poll listen inside the block; TooManyRequests when too many of its user do already."""
+        subscription = self._subscription_of(poll)
+        others = subscription.listeners | subscription.joining
+        if sum(isinstance(other, Poll) for other in others) >= settings.SOCKETS_PER_USER:
+            raise TooManyRequests("Too many requests of this account are waiting already.")
+        try:
+            await self.join(poll, since, is_return=True)
+            yield
+        finally:
+            self.leave(poll)
+
+    def end_polls(self) -> None:
+        """Have all polls answered now: this process is about to stop."""
+        for listener in self._listeners():
+            if isinstance(listener, Poll):
+                listener.end()
+
+    def _subscription_of(self, listener: Listener) -> Subscription:
+        channel = doorbell_channel(listener.user.id)
+        if channel not in self._subscriptions:
+            self._subscriptions[channel] = Subscription(listener.user.id, self.background)
+        return self._subscriptions[channel]
+
+    def _listeners(self) -> list[Listener]:
+        return list(chain.from_iterable(each.listeners for each in self._subscriptions.values()))
 
     async def publish(self, user_id: str, text: str) -> None:
         """Say something on the user's doorbell channel, to every process."""

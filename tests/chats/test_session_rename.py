@@ -28,7 +28,7 @@ async def test_the_same_title_again_changes_nothing_and_wakes_nobody(alice: Pers
     await alice.phone.listen(session["id"])
     answer = await alice.put(f"/api/sessions/{session['id']}", {"title": "Cats"})
     assert (answer.status_code, answer.json()["session"]) == (200, session)
-    assert "X-Sync-Cursor" not in answer.headers
+    assert answer.headers["X-Sync-Cursor"] == await alice.position()
     assert await alice.phone.heard() == []
 
 

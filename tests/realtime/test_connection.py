@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from accounts.tokens import read_access_token
 from tests.realtime.conftest import frames_and_close_code, opened
 from tests.support.people import Person
 from tests.support.redis_server import RunningRedis
@@ -14,8 +15,10 @@ NO_SESSION = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 async def test_the_first_frame_says_who_where_and_from_which_position(alice: Person, session_id: str) -> None:
     frame = await alice.phone.listen(session_id)
     assert frame.keys() == {
-        *("type", "sessionId", "sessionIds", "userId", "timestamp", "connectionId", "cursor", "recovered"),
+        *("type", "sessionId", "sessionIds", "userId", "deviceId", "connectionId"),
+        *("cursor", "recovered", "timestamp"),
     }
+    assert frame["deviceId"] == read_access_token(alice.phone.token).device_id
     assert (frame["type"], frame["sessionId"], frame["userId"]) == ("connected", session_id, alice.id)
     assert frame["recovered"] is False
     renamed = await alice.put(f"/api/sessions/{session_id}", {"title": "Cats"})

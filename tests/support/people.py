@@ -13,6 +13,7 @@ import orjson
 from PIL import Image as Picture
 from websockets.asyncio.client import ClientConnection, connect
 
+from nanobanana.redisdb.event_log import heads
 from tests.support.contract import checked_client
 from tests.support.web_server import WebServer
 
@@ -101,6 +102,11 @@ class Person:
         self.laptop, self.phone = laptop, phone
         self.get, self.post, self.put, self.delete = laptop.get, laptop.post, laptop.put, laptop.delete
         self.upload = laptop.upload
+
+    async def position(self) -> str:
+        """Where the log of the account stands."""
+        [head] = await heads([self.id])
+        return str(head)
 
     async def make_session(self, title: str = "") -> dict[str, Any]:
         return (await self.post("/api/sessions", {"title": title})).json()["session"]
