@@ -1,9 +1,10 @@
 """The client of nanobanana: REST calls by noun, and a SyncClient that keeps a device in step."""
 
 from nanobanana_client.client import NanobananaClient
-from nanobanana_client.errors import NETWORK_ERROR, ApiError
+from nanobanana_client.errors import NETWORK_ERROR, UNEXPECTED_ANSWER, ApiError
 from nanobanana_client.models import (
     BatchResult,
+    Branches,
     CleanUpResult,
     Device,
     Failure,
@@ -15,6 +16,8 @@ from nanobanana_client.models import (
     Pagination,
     PresentDevice,
     Revision,
+    SearchPage,
+    SearchPagination,
     SearchResult,
     Session,
     Stats,
@@ -38,9 +41,11 @@ from nanobanana_client.tokens import MemoryTokens, Tokens, TokenStore
 
 __all__ = [
     "NETWORK_ERROR",
+    "UNEXPECTED_ANSWER",
     "ApiError",
     "Backoff",
     "BatchResult",
+    "Branches",
     "Change",
     "CleanUpResult",
     "Connected",
@@ -61,6 +66,8 @@ __all__ = [
     "PresentDevice",
     "Resynced",
     "Revision",
+    "SearchPage",
+    "SearchPagination",
     "SearchResult",
     "Session",
     "Stats",

@@ -1,7 +1,7 @@
 """What the server answers with. The fields are those of docs/openapi.yaml, in snake_case."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
@@ -43,6 +43,9 @@ class Session:
     updated_at: datetime
     message_count: int
     deleted_at: datetime | None
+    pinned: bool
+    archived: bool
+    tags: list[str]
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Image:
 
 @dataclass(frozen=True)
 class Message:
+    """`revision` is how often it was changed."""
+
     id: str
     session_id: str
     role: Role
@@ -84,7 +89,8 @@ class Message:
     created_at: datetime
     updated_at: datetime
     edited_of: str | None
-    images: list[Image] = field(default_factory=list)
+    revision: int
+    images: list[Image]
 
 
 @dataclass(frozen=True)
@@ -169,18 +175,52 @@ class LogPage:
 
 @dataclass(frozen=True)
 class Revision:
-    """What a message was before a change."""
+    """What a message was from `updated_at` on, until it was changed."""
 
     revision: int
     text: str
     params: dict[str, Any]
     image_ids: list[str]
-    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Branches:
+    """The versions of a message, the oldest first; `active_id` is the one on the active branch."""
+
+    branches: list[Message]
+    active_id: str | None
 
 
 @dataclass(frozen=True)
 class SearchResult:
+    """`highlights`: what matched in the text or the title, each from, to, in UTF-16 units."""
+
     type: Literal["message", "session"]
     session: Session
     message: Message | None
-    highlights: list[Any]
+    highlights: list[list[int]]
+
+
+@dataclass(frozen=True)
+class SearchPagination:
+    """As of all lists, but that `total` is None while it is not known."""
+
+    limit: int
+    offset: int
+    total: int | None
+    has_more: bool
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class SearchPage:
+    items: list[SearchResult]
+    pagination: SearchPagination
+    sync_cursor: str | None
+
+    def __iter__(self) -> Iterator[SearchResult]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)

@@ -32,6 +32,9 @@ export interface Session {
   updatedAt: string;
   messageCount: number;
   deletedAt: string | null;
+  pinned: boolean;
+  archived: boolean;
+  tags: string[];
 }
 
 export interface Stats {
@@ -59,6 +62,7 @@ export interface Image {
   updatedAt: string;
 }
 
+/** `revision` is how often it was changed. */
 export interface Message {
   id: string;
   sessionId: string;
@@ -69,6 +73,7 @@ export interface Message {
   createdAt: string;
   updatedAt: string;
   editedOf: string | null;
+  revision: number;
   images: Image[];
 }
 
@@ -81,9 +86,9 @@ export interface Pagination {
 }
 
 /** A page of a list. Begin a SyncClient with its `syncCursor`, and nothing is missed in between. */
-export interface Page<Item> {
+export interface Page<Item, Paged = Pagination> {
   items: Item[];
-  pagination: Pagination;
+  pagination: Paged;
   syncCursor: string | null;
 }
 
@@ -132,18 +137,36 @@ export interface LogPage {
   resyncRequired: boolean;
 }
 
-/** What a message was before a change. */
+/** What a message was from `updatedAt` on, until it was changed. */
 export interface Revision {
   revision: number;
   text: string;
   params: Record<string, unknown>;
   imageIds: string[];
-  createdAt: string;
+  updatedAt: string;
 }
 
+/** The versions of a message, the oldest first; `activeId` is the one on the active branch. */
+export interface Branches {
+  branches: Message[];
+  activeId: string | null;
+}
+
+/** `highlights`: what matched in the text or the title, each from, to, as `slice` takes them. */
 export interface SearchResult {
   type: "message" | "session";
   session: Session;
   message: Message | null;
-  highlights: unknown[];
+  highlights: [number, number][];
 }
+
+/** As of all lists, but that `total` is null while it is not known. */
+export interface SearchPagination {
+  limit: number;
+  offset: number;
+  total: number | null;
+  hasMore: boolean;
+  nextCursor: string | null;
+}
+
+export type SearchPage = Page<SearchResult, SearchPagination>;

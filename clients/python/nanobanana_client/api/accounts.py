@@ -5,6 +5,7 @@ from typing import Any
 
 from nanobanana_client.api.resource import Resource
 from nanobanana_client.decoding import decode
+from nanobanana_client.errors import ApiError
 from nanobanana_client.models import Device, Ticket, User
 from nanobanana_client.tokens import Tokens
 
@@ -56,13 +57,11 @@ class Accounts(Resource):
         await self._post("/api/auth/verify/resend")
 
     async def logout(self) -> None:
-        await self._post("/api/auth/logout")
-        await self._transport.store.save(None)
+        await self._sign_out("/api/auth/logout")
 
     async def logout_all(self) -> None:
         """On all devices, this one too."""
-        await self._post("/api/auth/logout-all")
-        await self._transport.store.save(None)
+        await self._sign_out("/api/auth/logout-all")
 
     async def devices(self) -> Sequence[Device]:
         return [decode(Device, device) for device in (await self._get("/api/auth/devices"))["devices"]]
@@ -83,6 +82,14 @@ class Accounts(Resource):
         answer = await self._post(path, body, credentials="if there")
         await self._keep_tokens(answer)
         return decode(User, answer["user"])
+
+    async def _sign_out(self, path: str) -> None:
+        try:
+            await self._post(path)
+        except ApiError as error:
+            if error.status != 401:  # it is signed out already, perhaps by the attempt before
+                raise
+        await self._transport.store.save(None)
 
     async def _keep_tokens(self, answer: dict[str, Any]) -> None:
         await self._transport.store.save(Tokens.of(answer))

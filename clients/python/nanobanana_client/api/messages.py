@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from nanobanana_client.api.resource import Resource, each_of, given
 from nanobanana_client.decoding import decode
-from nanobanana_client.models import Image, Message, Page, Revision, Role
+from nanobanana_client.models import Branches, Image, Message, Page, Revision, Role
 
 Order = Literal["asc", "desc"]
 Branch = Literal["active", "all"]
@@ -98,10 +98,20 @@ class Messages(Resource):
         path = f"/api/messages/{message_id}/images/{image_id}"
         return await self._written("DELETE", path, None, idempotency_key=idempotency_key)
 
-    async def revisions(self, message_id: str) -> Sequence[Revision]:
-        """What it was before each change, newest first."""
-        answer = await self._get(f"/api/messages/{message_id}/revisions")
-        return [decode(Revision, revision) for revision in answer["revisions"]]
+    async def revisions(
+        self,
+        message_id: str,
+        *,
+        limit: int | None = None,
+        offset: int | None = None,
+        cursor: str | None = None,
+    ) -> Page[Revision]:
+        """What it was before each change, newest first, 20 a page."""
+        query = {"limit": limit, "offset": offset, "cursor": cursor}
+        return await self._page(f"/api/messages/{message_id}/revisions", "revisions", Revision, **query)
+
+    def each_revision(self, message_id: str, *, limit: int | None = None) -> AsyncIterator[Revision]:
+        return each_of(self.revisions, message_id=message_id, limit=limit)
 
     async def restore(
         self,
@@ -115,10 +125,9 @@ class Messages(Resource):
         path, body = f"/api/messages/{message_id}/restore", {"revision": revision}
         return await self._written("POST", path, body, if_match=if_match, idempotency_key=idempotency_key)
 
-    async def branches(self, message_id: str) -> Sequence[Message]:
+    async def branches(self, message_id: str) -> Branches:
         """The versions of a message that were made with `edited_of`, itself among them."""
-        answer = await self._get(f"/api/messages/{message_id}/branches")
-        return [decode(Message, message) for message in answer["branches"]]
+        return decode(Branches, await self._get(f"/api/messages/{message_id}/branches"))
 
     async def _written(
         self,

@@ -1,13 +1,14 @@
 """What the calls of all nouns share."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Protocol, TypeVar
 
 from nanobanana_client.decoding import decode
-from nanobanana_client.models import Page, Pagination
+from nanobanana_client.models import Page, Pagination, SearchPagination
 from nanobanana_client.transport import Answer, Transport
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Resource:
@@ -35,7 +36,14 @@ def page_of(answer: Answer, name: str, kind: type[T]) -> Page[T]:
     return Page(items, decode(Pagination, answer.body["pagination"]), answer.sync_cursor)
 
 
-async def each_of(read: Callable[..., Awaitable[Page[T]]], **query: Any) -> AsyncIterator[T]:
+class AnyPage(Protocol[T_co]):
+    @property
+    def pagination(self) -> Pagination | SearchPagination: ...
+
+    def __iter__(self) -> Iterator[T_co]: ...
+
+
+async def each_of(read: Callable[..., Awaitable[AnyPage[T]]], **query: Any) -> AsyncIterator[T]:
     """All items of a list, page after page; right also when objects come and go meanwhile."""
     while True:
         page = await read(**query)

@@ -65,10 +65,10 @@ class Connected:
     """A socket is open; `recovered` says that what was missed comes now."""
 
     connection_id: str
+    device_id: str
     session_ids: list[str]
     cursor: str
     recovered: bool
-    device_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 /** The account, its devices and its tokens. What signs in or out keeps or forgets the tokens by itself. */
 
+import { ApiError } from "../errors.js";
 import type { Device, Ticket, User } from "../models.js";
 import { type Tokens, tokensOf } from "../tokens.js";
 import type { Call, CallOptions, WriteOptions } from "../transport.js";
@@ -61,14 +62,12 @@ export class Accounts extends Resource {
   }
 
   async logout(): Promise<void> {
-    await this.post("/api/auth/logout");
-    await this.transport.store.save(null);
+    await this.#signOut("/api/auth/logout");
   }
 
   /** On all devices, this one too. */
   async logoutAll(): Promise<void> {
-    await this.post("/api/auth/logout-all");
-    await this.transport.store.save(null);
+    await this.#signOut("/api/auth/logout-all");
   }
 
   async devices(options: CallOptions = {}): Promise<Device[]> {
@@ -94,6 +93,16 @@ export class Accounts extends Resource {
     const answer = await this.post(path, body, { credentials: "if there" });
     await this.#keepTokens(answer);
     return answer.user;
+  }
+
+  async #signOut(path: string): Promise<void> {
+    try {
+      await this.post(path);
+    } catch (error) {
+      // With 401 it is signed out already, perhaps by the attempt before.
+      if (!(error instanceof ApiError && error.status === 401)) throw error;
+    }
+    await this.transport.store.save(null);
   }
 
   async #keepTokens(answer: Tokens): Promise<void> {

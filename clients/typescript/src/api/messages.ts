@@ -1,6 +1,6 @@
 /** Messages, their pictures and their history. */
 
-import type { Image, Message, Page, Revision, Role } from "../models.js";
+import type { Branches, Image, Message, Page, Revision, Role } from "../models.js";
 import type { Call, CallOptions, WriteOptions } from "../transport.js";
 import { eachOf, type Paging, Resource } from "./resource.js";
 
@@ -71,9 +71,13 @@ export class Messages extends Resource {
     return (await this.destroy(`/api/messages/${messageId}/images/${imageId}`, options)).messageData;
   }
 
-  /** What it was before each change, newest first. */
-  async revisions(messageId: string, options: CallOptions = {}): Promise<Revision[]> {
-    return (await this.fetch(`/api/messages/${messageId}/revisions`, options)).revisions;
+  /** What it was before each change, newest first, 20 a page. */
+  async revisions(messageId: string, options: Paging = {}): Promise<Page<Revision>> {
+    return this.page(`/api/messages/${messageId}/revisions`, "revisions", options);
+  }
+
+  eachRevision(messageId: string, options: Paging = {}): AsyncGenerator<Revision> {
+    return eachOf((cursor) => this.revisions(messageId, { ...options, cursor }));
   }
 
   /** Make it what it was; a change like any other, so it can be taken back. */
@@ -83,8 +87,8 @@ export class Messages extends Resource {
   }
 
   /** The versions of a message that were made with `editedOf`, itself among them. */
-  async branches(messageId: string, options: CallOptions = {}): Promise<Message[]> {
-    return (await this.fetch(`/api/messages/${messageId}/branches`, options)).branches;
+  async branches(messageId: string, options: CallOptions = {}): Promise<Branches> {
+    return this.fetch(`/api/messages/${messageId}/branches`, options);
   }
 }
 

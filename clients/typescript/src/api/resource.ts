@@ -29,17 +29,21 @@ export class Resource {
     return (await this.transport.call("DELETE", path, options)).body;
   }
 
-  protected async page<Item>(path: string, name: string, options: CallOptions): Promise<Page<Item>> {
+  protected async page<Item, Paged = Pagination>(
+    path: string,
+    name: string,
+    options: CallOptions,
+  ): Promise<Page<Item, Paged>> {
     const { signal, ...query } = options;
     const call = { query: query as Query, signal };
     const { body, syncCursor } = await this.transport.call("GET", path, call);
-    return { items: body[name] as Item[], pagination: body.pagination as Pagination, syncCursor };
+    return { items: body[name] as Item[], pagination: body.pagination as Paged, syncCursor };
   }
 }
 
 /** All items of a list, page after page; right also when objects come and go meanwhile. */
 export async function* eachOf<Item>(
-  read: (cursor: string | undefined) => Promise<Page<Item>>,
+  read: (cursor: string | undefined) => Promise<Page<Item, { nextCursor: string | null }>>,
 ): AsyncGenerator<Item, void, undefined> {
   let cursor: string | undefined;
   do {

@@ -1,6 +1,6 @@
 /** Finding messages and sessions. */
 
-import type { Page, Role, SearchResult } from "../models.js";
+import type { Role, SearchPage, SearchResult } from "../models.js";
 import { eachOf, type Paging, Resource } from "./resource.js";
 
 export interface SearchFilter {
@@ -8,17 +8,23 @@ export interface SearchFilter {
   sessionId?: string;
   role?: Role;
   hasImage?: boolean;
-  from?: string;
-  to?: string;
+  /** A time or a day, from its beginning. */
+  since?: string;
+  /** A time or a day, to its end. */
+  until?: string;
+  sort?: "newest" | "relevance";
 }
+
+export type SearchPaging = Omit<Paging, "offset">;
 
 export class Search extends Resource {
   /** All words of `q`, the last one as a prefix; "quoted phrases" exactly; Chinese without spaces. */
-  async find(q: string, options: SearchFilter & Paging = {}): Promise<Page<SearchResult>> {
-    return this.page("/api/search", "results", { q, ...options } as Paging);
+  async find(q: string, options: SearchFilter & SearchPaging = {}): Promise<SearchPage> {
+    const { since, until, ...rest } = options;
+    return this.page("/api/search", "results", { ...rest, q, from: since, to: until } as SearchPaging);
   }
 
-  each(q: string, options: SearchFilter & Paging = {}): AsyncGenerator<SearchResult> {
+  each(q: string, options: SearchFilter & SearchPaging = {}): AsyncGenerator<SearchResult> {
     return eachOf((cursor) => this.find(q, { ...options, cursor }));
   }
 }

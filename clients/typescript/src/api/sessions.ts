@@ -5,7 +5,6 @@ import type { CallOptions, WriteOptions } from "../transport.js";
 import { eachOf, type Paging, Resource } from "./resource.js";
 
 export interface SessionFilter {
-  q?: string;
   tag?: string;
   archived?: boolean;
 }
@@ -18,7 +17,7 @@ export interface SessionChanges {
 }
 
 export class Sessions extends Resource {
-  /** Newest activity first, 20 a page. */
+  /** Pinned ones first, then the newest activity, 20 a page; archived ones only when asked for. */
   async list(options: SessionFilter & Paging = {}): Promise<Page<Session>> {
     return this.page("/api/sessions", "sessions", options);
   }
@@ -50,8 +49,12 @@ export class Sessions extends Resource {
     return (await this.fetch(`/api/sessions/${sessionId}/stats`, options)).stats;
   }
 
-  async duplicate(sessionId: string, options: WriteOptions = {}): Promise<Session> {
-    return (await this.post(`/api/sessions/${sessionId}/duplicate`, undefined, options)).session;
+  /** A copy with all messages, which shows the same pictures. */
+  async duplicate(
+    sessionId: string,
+    { title, ...options }: { title?: string } & WriteOptions = {},
+  ): Promise<Session> {
+    return (await this.post(`/api/sessions/${sessionId}/duplicate`, { title }, options)).session;
   }
 
   /** Who of the account has a socket in it, the longest there first. */
@@ -62,5 +65,12 @@ export class Sessions extends Resource {
   /** The session with its messages and pictures, as a zip; `new Response(stream).blob()` makes a file of it. */
   async exportZip(sessionId: string, options: CallOptions = {}): Promise<ReadableStream<Uint8Array>> {
     return this.transport.stream(`/api/sessions/${sessionId}/export`, options);
+  }
+
+  /** All sessions of what an export gave, or none, with new ids. */
+  async importZip(archive: Blob, options: WriteOptions = {}): Promise<Session[]> {
+    const form = new FormData();
+    form.set("archive", archive);
+    return (await this.post("/api/sessions/import", undefined, { ...options, form })).sessions;
   }
 }
