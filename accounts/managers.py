@@ -90,7 +90,7 @@ class UserManager(Manager["User"]):
 
     def _registration_keys(self, user: "User", device: "Device") -> list[str]:
         password_key = owner_key(user.id, "password", user.id)
-        return [user.key, password_key, device.key, device.indexes[0].key_of(device), log_key(user.id)]
+        return [user.key, password_key, device.key, device.indexes[0].key(user.id), log_key(user.id)]
 
     # ---- the links of mails
     async def keep_link(self, user_id: str, purpose: str, digest: str, holds_for: str) -> int:

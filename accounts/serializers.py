@@ -2,17 +2,14 @@
 
 from typing import Any
 
-from django.core.validators import RegexValidator
 from rest_framework import serializers
 
 from accounts.models import Device, User
 from accounts.passwords import LONGEST, LONGEST_TYPED, SHORTEST, normalized
 from accounts.services.access import normalized_email
-from nanobanana.serializers import IdField, MomentField, TextField, timestamp
+from nanobanana.serializers import PRINTABLE, IdField, MomentField, TextField, timestamp
 
 LONGEST_ADDRESS = 254
-# Controls, and what turns the text behind it round.
-PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
 DISPLAY_NAME = "A name to show; it need not be unique."
 AVATAR = "The address of a picture."
 
@@ -51,7 +48,7 @@ class NameField(TextField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(min_length=3, max_length=30, trim_whitespace=True, help_text=DISPLAY_NAME, **options)
-        self.validators.append(RegexValidator(PRINTABLE, "Control characters are not allowed."))
+        self.validators.append(PRINTABLE)
 
 
 class RegisterSerializer(serializers.Serializer):

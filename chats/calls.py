@@ -7,10 +7,11 @@ from chats.serializers import (
     CreateMessageSerializer,
     CreateSessionSerializer,
     MessageSerializer,
-    RenameSessionSerializer,
+    SessionFilterSerializer,
     SessionSerializer,
     StatsSerializer,
     UpdateMessageSerializer,
+    UpdateSessionSerializer,
 )
 from media_store.serializers import ImageSerializer
 from nanobanana.calls import Call, Fields, page_query, sentence
@@ -36,8 +37,13 @@ def _pagination() -> Fields:
 SESSIONS = {
     "list": Call(
         "List sessions",
-        {"sessions": SessionSerializer(many=True, help_text="The latest activity first."), **_pagination()},
-        query=page_query(SESSIONS_A_PAGE),
+        {
+            "sessions": SessionSerializer(
+                many=True, help_text="Pinned ones first, then the latest activity."
+            ),
+            **_pagination(),
+        },
+        query={**page_query(SESSIONS_A_PAGE), **SessionFilterSerializer().fields},
     ),
     "create": Call(
         "Create a session",
@@ -48,7 +54,7 @@ SESSIONS = {
     ),
     "retrieve": Call("Read a session", _session()),
     "update": Call(
-        "Rename a session", {**sentence(), **_session()}, body=RenameSessionSerializer, takes_key=True
+        "Change a session", {**sentence(), **_session()}, body=UpdateSessionSerializer, takes_key=True
     ),
     "destroy": Call("Delete a session", sentence()),
     "stats": Call("Count what is in a session", {"stats": StatsSerializer(help_text="The numbers.")}),

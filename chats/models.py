@@ -1,5 +1,7 @@
 """Chats ("sessions") and their messages."""
 
+from typing import ClassVar
+
 from chats.managers import MessageManager, SessionManager
 from nanobanana.redisdb.fields import (
     CounterField,
@@ -18,6 +20,12 @@ DEFAULT_TITLE = "New Chat"
 TITLE_BY_DEFAULT, TITLE_FROM_TEXT, TITLE_BY_PERSON = "default", "text", "person"
 
 
+LATEST = Index("sessions", score="updated_at", unless="archived_at", lead="pinned_at")
+ARCHIVED = Index("sessions:archived", score="updated_at", where="archived_at")
+TAGGED = Index("tag:{tags}", score="created_at", each="tags")
+TRASHED = Index("trash", score="deleted_at")
+
+
 class Session(Model):
     """A chat. `title_origin` says where the title came from: a person's is never replaced."""
 
@@ -28,8 +36,11 @@ class Session(Model):
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
     deleted_at = Nullable(DateTimeField())
+    pinned_at = Nullable(DateTimeField())
+    archived_at = Nullable(DateTimeField())
+    tags = JSONField(default=list)
 
-    indexes = (Index("sessions", score="updated_at"),)
+    indexes: ClassVar[tuple[Index, ...]] = (LATEST, ARCHIVED, TAGGED)
     objects = SessionManager()
 
 
@@ -37,7 +48,7 @@ class TrashedSession(Session):
     """A deleted chat: the same object under another key, so that for everyone else it does not exist."""
 
     kind = "trashed-session"
-    indexes = (Index("trash", score="deleted_at"),)
+    indexes = (TRASHED,)
     objects = SessionManager()
 
 

@@ -10,17 +10,30 @@ from chats.models import Message, Session
 from chats.services.messages import IMAGES_OF_A_MESSAGE
 from media_store.models import Image
 from media_store.serializers import ImageSerializer, render_image
-from nanobanana.serializers import IdField, IdListField, MomentField, TextField, timestamp
+from nanobanana.serializers import (
+    PRINTABLE,
+    IdField,
+    IdListField,
+    MomentField,
+    SwitchField,
+    TextField,
+    timestamp,
+)
 
 LONGEST_TEXT = 32_000
 LONGEST_TITLE = 100
 ROLES = ("user", "assistant", "model", "system")
+LONGEST_TAG = 50
+TAGS_OF_A_SESSION = 20
 LARGEST_PARAMS = 16 * 1024  # bytes as JSON
 DEEPEST_PARAMS = 16
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 # What fields mean, for the schema.
 TITLE = "White space around it is cut off."
+PINNED = "Whether it comes before all that are not."
+ARCHIVED = "Whether it is out of the usual list."
+TAGS = "What it is found by, in order."
 ROLE = "Who speaks."
 TEXT = "What is said; a message has a text or an image."
 PARAMS = f"Any JSON object of at most {LARGEST_PARAMS} bytes, {DEEPEST_PARAMS} deep."
@@ -53,8 +66,43 @@ class CreateSessionSerializer(serializers.Serializer):
     )
 
 
-class RenameSessionSerializer(serializers.Serializer):
-    title = TextField(max_length=LONGEST_TITLE, trim_whitespace=True, help_text=TITLE)
+class TagField(TextField):
+    """A word or a few, to find sessions by."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=LONGEST_TAG, trim_whitespace=True, **options)
+        self.validators.append(PRINTABLE)
+
+
+class TagListField(serializers.ListField):
+    """Tags in order, each once."""
+
+    child = TagField()
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        return list(dict.fromkeys(super().to_internal_value(data)))
+
+
+class UpdateSessionSerializer(serializers.Serializer):
+    title = TextField(required=False, max_length=LONGEST_TITLE, trim_whitespace=True, help_text=TITLE)
+    pinned = SwitchField(required=False, help_text=PINNED)
+    archived = SwitchField(required=False, help_text=ARCHIVED)
+    tags = TagListField(required=False, max_length=TAGS_OF_A_SESSION, help_text=TAGS)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError({"title": "Give a title, or pinned, archived or tags."})
+        return attrs
+
+
+class SessionFilterSerializer(serializers.Serializer):
+    archived = serializers.ChoiceField(
+        choices=("true", "false"), default="false", help_text="Whether to list the archived ones instead."
+    )
+    tag = TagField(required=False, default="", allow_blank=True, help_text="Only those that have it.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return {**attrs, "archived": attrs["archived"] == "true"}
 
 
 class CreateMessageSerializer(serializers.Serializer):
@@ -88,6 +136,9 @@ class SessionSerializer(serializers.Serializer):
     updatedAt = MomentField(help_text="The latest activity in it.")
     messageCount = serializers.IntegerField(min_value=0, help_text="How many messages it has.")
     deletedAt = MomentField(allow_null=True, help_text="When it went to the trash.")
+    pinned = serializers.BooleanField(help_text=PINNED)
+    archived = serializers.BooleanField(help_text=ARCHIVED)
+    tags = TagListField(help_text=TAGS)
 
 
 class MessageSerializer(serializers.Serializer):
@@ -133,7 +184,7 @@ def depth_exceeds(value: Any, most: int) -> bool:
 
 
 def render_session(session: Session) -> dict[str, Any]:
-    """The seed's Session."""
+    """The seed's Session, with what it is found by."""
     return {
         "id": session.id,
         "userId": session.owner_id,
@@ -142,6 +193,9 @@ def render_session(session: Session) -> dict[str, Any]:
         "updatedAt": timestamp(session.updated_at),
         "messageCount": session.message_count,
         "deletedAt": timestamp(session.deleted_at),
+        "pinned": session.pinned_at is not None,
+        "archived": session.archived_at is not None,
+        "tags": session.tags,
     }
 
 

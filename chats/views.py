@@ -4,12 +4,14 @@ from django.http import HttpResponse
 
 from accounts.viewsets import SignedInViewSet
 from chats.calls import MESSAGES, MESSAGES_A_PAGE, SESSION_MESSAGES, SESSIONS, SESSIONS_A_PAGE
+from chats.models import Message
 from chats.serializers import (
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
-    RenameSessionSerializer,
+    SessionFilterSerializer,
     UpdateMessageSerializer,
+    UpdateSessionSerializer,
     model_fields,
     render_message,
     render_session,
@@ -19,7 +21,7 @@ from media_store.models import Image
 from media_store.serializers import render_image
 from nanobanana.pagination import listing, message_window_of, window_of
 from nanobanana.redisdb.managers import from_related
-from nanobanana.serializers import timestamp
+from nanobanana.serializers import timestamp, validate
 
 
 class SessionViewSet(SignedInViewSet):
@@ -27,9 +29,9 @@ class SessionViewSet(SignedInViewSet):
 
     async def list(self) -> HttpResponse:
         window = window_of(self.request.GET, limit=SESSIONS_A_PAGE, descending=True)
-        page = listing(
-            await sessions.list_sessions(user=self.user, window=window), window, score="updated_at"
-        )
+        fields = validate(SessionFilterSerializer, self.request.GET.dict())
+        found = await sessions.list_sessions(user=self.user, window=window, **fields)
+        page = listing(found, window, index=sessions.list_index(fields["archived"]))
         rendered = [render_session(session) for session in page.objects]
         return self.answer({"sessions": rendered, "pagination": page.pagination})
 
@@ -43,9 +45,9 @@ class SessionViewSet(SignedInViewSet):
         return self.answer({"session": render_session(session)})
 
     async def update(self, session_id: str) -> HttpResponse:
-        fields = self.body(RenameSessionSerializer)
-        session = await sessions.rename_session(
-            user=self.user, session_id=session_id, operation=self.operation(), **fields
+        fields = self.body(UpdateSessionSerializer)
+        session = await sessions.update_session(
+            user=self.user, session_id=session_id, fields=fields, operation=self.operation()
         )
         return self.answer({"message": "Session updated.", "session": render_session(session)})
 
@@ -71,7 +73,7 @@ class SessionMessageViewSet(SignedInViewSet):
     async def list(self, session_id: str) -> HttpResponse:
         window, turned = message_window_of(self.request.GET, limit=MESSAGES_A_PAGE)
         found = await messages.list_messages(user=self.user, session_id=session_id, window=window)
-        page = listing(found, window, score="created_at", turned=turned)
+        page = listing(found, window, index=Message.indexes[0], turned=turned)
         rendered = [
             render_message(message, from_related(Image, self.user.id, message.image_ids, found.related))
             for message in page.objects

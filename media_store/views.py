@@ -13,6 +13,7 @@ from accounts.models import User
 from accounts.viewsets import SignedInViewSet
 from media_store import links, services
 from media_store.calls import IMAGES, IMAGES_A_PAGE, MEDIA
+from media_store.models import Image
 from media_store.serializers import UploadSerializer, render_image, validate_type
 from media_store.services import ORIGINAL, THUMB, THUMB_MIME, Upload, storage_key
 from media_store.storage import get_storage
@@ -72,7 +73,7 @@ class ImageViewSet(SignedInViewSet):
         return self.answer({"message": "Unused images deleted.", "results": results_of(outcomes)})
 
     def _listed(self, page: Any, window: Any) -> HttpResponse:
-        listed = listing(page, window, score="created_at")
+        listed = listing(page, window, index=Image.indexes[0])
         images = [render_image(image) for image in listed.objects]
         return self.answer({"images": images, "pagination": listed.pagination})
 

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from nanobanana.errors import ValidationFailed
 from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.ids import is_id, time_of
+from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.managers import Page, Window
 from nanobanana.redisdb.models import Model
 from nanobanana.serializers import CursorField
@@ -68,12 +69,12 @@ def message_window_of(query: QueryDict, *, limit: int) -> tuple[Window, bool]:
     return window, descending != (order == "desc")
 
 
-def listing(page: Page[M], window: Window, *, score: str, turned: bool = False) -> Listing[M]:
-    """`score` is the field the index sorts by."""
+def listing(page: Page[M], window: Window, *, index: Index, turned: bool = False) -> Listing[M]:
+    """`index` is the one the page is of."""
     following = None
     if page.has_more and page.objects:
         last = page.objects[-1]
-        following = f"{milliseconds(getattr(last, score))}:{last.id}"
+        following = f"{index.score_in(last.__dict__)}:{last.id}"
     pagination = {
         "limit": window.limit,
         "offset": page.first,

@@ -5,9 +5,14 @@ from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, cast
 
+from django.core.validators import RegexValidator
 from rest_framework import serializers
 
 ID = "(?:[0-6][0-9A-HJKMNP-TV-Z]|7[0-5])[0-9A-HJKMNP-TV-Z]{24}"  # a ULID of before the year 10000
+# No controls, nor what turns the text behind it round.
+PRINTABLE = RegexValidator(
+    r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$", "Control characters are not allowed."
+)
 TIMESTAMPS_REMEMBERED = 8192  # lists show the same times again and again
 
 
@@ -63,6 +68,17 @@ class TextField(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class SwitchField(serializers.BooleanField):
+    """true or false, and nothing that could be taken for one."""
+
+    default_error_messages = {"invalid": "This must be true or false."}
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid")
+        return data
 
 
 class IdField(serializers.Field):

@@ -2,20 +2,23 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from accounts.models import User
 from accounts.services.access import changes_of
-from chats.models import DEFAULT_TITLE, TITLE_BY_DEFAULT, TITLE_BY_PERSON, Session
+from chats.models import ARCHIVED, DEFAULT_TITLE, LATEST, TITLE_BY_DEFAULT, TITLE_BY_PERSON, Session
 from media_store.models import Image
-from nanobanana.errors import NotFound
+from nanobanana.errors import Conflict, NotFound
 from nanobanana.events import SessionCreated, SessionUpdated
-from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.exceptions import CommitRefused, DoesNotExist
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import new_id, time_of
+from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.managers import Page, Window
 from nanobanana.redisdb.unit_of_work import Operation
 
 NO_SESSION = "There is no such session."
+TRIES = 50  # to change where a session is listed while others change that too
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,19 @@ async def get_session(*, user: User, session_id: str) -> Session:
         raise NotFound(NO_SESSION) from error
 
 
-async def list_sessions(*, user: User, window: Window) -> Page[Session]:
-    return await Session.objects.alist(user.id, window)
+async def list_sessions(
+    *, user: User, window: Window, archived: bool = False, tag: str = ""
+) -> Page[Session]:
+    """The sessions in use, those pinned first, or the archived ones; of one tag, or all."""
+    index = list_index(archived)
+    if tag:
+        return await Session.objects.alist_tagged(user.id, index, tag, window)
+    return await Session.objects.alist(user.id, index, window)
+
+
+def list_index(archived: bool) -> Index:
+    """Which list a session is in."""
+    return ARCHIVED if archived else LATEST
 
 
 async def create_session(*, user: User, title: str = "", operation: Operation | None = None) -> Session:
@@ -52,15 +66,39 @@ async def create_session(*, user: User, title: str = "", operation: Operation | 
     return session
 
 
-async def rename_session(
-    *, user: User, session_id: str, title: str, operation: Operation | None = None
+async def update_session(
+    *, user: User, session_id: str, fields: dict[str, Any], operation: Operation | None = None
 ) -> Session:
-    """Give a session the title a person chose; the same title again wakes no other device."""
-    session = session_handle(user, session_id)
+    """Change `title`, `pinned`, `archived` or `tags`; what is as it was already tells nobody.
+
+    The title is a person's then, and stays. Only a new title counts as activity.
+    """
+    for _ in range(TRIES):
+        session = await get_session(user=user, session_id=session_id)
+        try:
+            return await _write_changes(user, session, fields, operation)
+        except CommitRefused:  # it changed since it was read
+            continue
+    raise Conflict
+
+
+async def _write_changes(
+    user: User, session: Session, fields: dict[str, Any], operation: Operation | None
+) -> Session:
+    moment = now()
+    changes: dict[str, Any] = {}
+    if "title" in fields:
+        changes.update(title=fields["title"], title_origin=TITLE_BY_PERSON)
+    if "pinned" in fields:
+        changes["pinned_at"] = (session.pinned_at or moment) if fields["pinned"] else None
+    if "archived" in fields:
+        changes["archived_at"] = (session.archived_at or moment) if fields["archived"] else None
+    if "tags" in fields:
+        changes["tags"] = fields["tags"]
+    activity = {"updated_at": moment} if changes.get("title", session.title) != session.title else {}
     async with changes_of(user, operation) as work:
         work.expect_exists(session, NotFound(NO_SESSION))
-        Session.objects.update_if_different(work, session, {"title": title, "title_origin": TITLE_BY_PERSON})
-        Session.objects.update(work, session, updated_at=now())
+        Session.objects.update_if_different(work, session, changes, **activity)
         work.emit(SessionUpdated(session_id=session.id), session)
     return session
 

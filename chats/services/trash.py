@@ -2,8 +2,8 @@
 
 from accounts.models import User
 from accounts.services.access import changes_of
-from chats.models import Message, Session, TrashedSession
-from chats.services.sessions import NO_SESSION, session_handle
+from chats.models import ARCHIVED, LATEST, TRASHED, Message, Session, TrashedSession
+from chats.services.sessions import NO_SESSION, get_session
 from nanobanana.errors import NotFound
 from nanobanana.events import SessionDeleted
 from nanobanana.redisdb.unit_of_work import unit_of_work
@@ -13,7 +13,7 @@ STEP = 500  # messages removed at once
 
 async def delete_session(*, user: User, session_id: str) -> None:
     """Move a session to the trash: it is gone everywhere at once."""
-    session = session_handle(user, session_id)
+    session = await get_session(user=user, session_id=session_id)
     async with changes_of(user) as work:
         work.expect_exists(session, NotFound(NO_SESSION))
         Session.objects.move_to_trash(work, session, TrashedSession(user.id, session.id))
@@ -22,13 +22,15 @@ async def delete_session(*, user: User, session_id: str) -> None:
 
 async def remove_everything(*, user_id: str, **_: object) -> None:
     """Remove a deleted account's sessions and messages, in bounded steps that can be repeated."""
-    for manager in (Session.objects, TrashedSession.objects):
-        index = manager.model.indexes[0].name
-        while session_ids := await manager.ids(user_id, index, first=0, limit=STEP):
+    for model, index in ((Session, LATEST), (Session, ARCHIVED), (TrashedSession, TRASHED)):
+        while session_ids := await model.objects.ids(user_id, index.name, first=0, limit=STEP):
             for session_id in session_ids:
                 await _remove_messages(user_id, session_id)
+            page = await model.objects.aget_many(user_id, session_ids)
             async with unit_of_work(user_id) as work:
-                manager.remove_ids(work, index, session_ids)
+                for session in page.objects:
+                    model.objects.discard(work, session)
+                model.objects.remove_ids(work, index.name, session_ids)
 
 
 async def _remove_messages(user_id: str, session_id: str) -> None:

@@ -4,6 +4,7 @@ Reads are coroutines with Django's `a…` names; writes add steps to a unit of w
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -146,6 +147,13 @@ class Manager(Generic[M]):
         key = owner_key(owner_id, index)
         return await ask("ZRANGEBYSCORE", key, "-inf", score, "LIMIT", 0, limit)
 
+    async def entries_in_all(self, owner_id: str, index: str, others: Sequence[str]) -> list[tuple[int, str]]:
+        """The entries of an index that all the others list too, as (score, id), highest first."""
+        keys = [owner_key(owner_id, name) for name in (index, *others)]
+        found = await scripts.intersect(keys)
+        entries = zip(map(int, found[1::2]), found[::2], strict=True)
+        return sorted(entries, reverse=True)
+
     async def aiterate(self) -> AsyncIterator[M]:
         """Every object of every owner, in no order, for commands: SCAN, never a blocking KEYS.
 
@@ -188,12 +196,16 @@ class Manager(Generic[M]):
         key = instance.key
         work.expect_absent(key)
         work.write("set", key, *stored)
-        for index in self.model.indexes:
-            score = index.score_of(getattr(instance, index.score))
-            work.write("index", index.key_of(instance), score, instance.id)
+        self.index(work, instance)
         for counter in self._zero_counters:
             work.count(key, counter.name, 0, **self._counting(instance, counter))
         work.refresh(instance)
+
+    def index(self, work: UnitOfWork, instance: M) -> None:
+        """Write the index entries of an object whose fields are known."""
+        for index in self.model.indexes:
+            for key, score in index.entries_of(instance).items():
+                work.write("index", key, score, instance.id)
 
     def update(self, work: UnitOfWork, instance: M, **changes: Any) -> None:
         """Write these fields and the index entries they move; other fields keep what others wrote.
@@ -212,11 +224,16 @@ class Manager(Generic[M]):
             self._move(work, index, instance, changes)
         work.refresh(instance)
 
-    def update_if_different(self, work: UnitOfWork, instance: M, changes: dict[str, Any]) -> None:
-        """The same, but if every one of these fields has its value already, the unit of work does nothing."""
+    def update_if_different(
+        self, work: UnitOfWork, instance: M, changes: dict[str, Any], **besides: Any
+    ) -> None:
+        """The same, but if every one of these fields has its value already, the unit of work does nothing.
+
+        The fields `besides` are written along, and count as no difference.
+        """
         stored, absent = self._split(changes)
         work.expect_difference(instance.key, stored, absent)
-        self.update(work, instance, **changes)
+        self.update(work, instance, **{**besides, **changes})
 
     def add(self, work: UnitOfWork, instance: M, **differences: int) -> None:
         """Change counters by a difference; never below zero."""
@@ -231,17 +248,30 @@ class Manager(Generic[M]):
 
     def delete(self, work: UnitOfWork, instance: M) -> None:
         """Remove the object, which must have been read and not moved since, and its index entries."""
+        self.unindex(work, instance)
+        work.write("delete", instance.key)
+        self._leave_zero_indexes(work, instance)
+
+    def unindex(self, work: UnitOfWork, instance: M) -> None:
+        """Remove the index entries of an object, which must have been read and not moved since."""
         work.expect_exists(instance)
         for index in self.model.indexes:
             for name in index.scope:
                 work.expect_equal(instance, name)
-        self.discard(work, instance)
+        self._remove_entries(work, instance)
 
     def discard(self, work: UnitOfWork, instance: M) -> None:
         """Remove what is left of an object that was read, for removals repeated until they are done."""
         work.write("delete", instance.key)
+        self._remove_entries(work, instance)
+        self._leave_zero_indexes(work, instance)
+
+    def _remove_entries(self, work: UnitOfWork, instance: M) -> None:
         for index in self.model.indexes:
-            work.write("unindex", index.key_of(instance), instance.id)
+            for key in index.keys_of(instance.owner_id, instance.__dict__):
+                work.write("unindex", key, instance.id)
+
+    def _leave_zero_indexes(self, work: UnitOfWork, instance: M) -> None:
         for counter in self._zero_counters:
             work.write("unindex", owner_key(instance.owner_id, str(counter.zero_index)), instance.id)
 
@@ -253,18 +283,32 @@ class Manager(Generic[M]):
             work.write("unindex", owner_key(work.owner_id, index), *ids)
 
     def _move(self, work: UnitOfWork, index: Index, instance: M, changes: dict[str, Any]) -> None:
-        is_moved = not changes.keys().isdisjoint(index.scope)
-        if not is_moved and index.score not in changes:
-            return
-        for name in index.scope:
+        places = {*index.scope, index.lead} | ({index.score} if index.each else set())
+        if not changes.keys().isdisjoint(places):
+            self._replace_entries(work, index, instance, changes)
+        elif index.score in changes:
+            self._sort_anew(work, index, instance, changes)
+
+    def _replace_entries(self, work: UnitOfWork, index: Index, instance: M, changes: dict[str, Any]) -> None:
+        before, values = instance.__dict__, {**instance.__dict__, **changes}
+        for name in [*index.scope, *(name for name in index.order if name not in changes)]:
             work.expect_equal(instance, name)
-        if is_moved:
-            work.write("unindex", index.key_of(instance), instance.id)
-        if index.score not in changes:
-            work.expect_equal(instance, index.score)
-        after = {name: changes.get(name, getattr(instance, name)) for name in index.scope}
-        score = changes[index.score] if index.score in changes else getattr(instance, index.score)
-        work.write("index", index.key(instance.owner_id, **after), index.score_of(score), instance.id)
+        after = index.keys_of(instance.owner_id, values)
+        for key in index.keys_of(instance.owner_id, before):
+            if key not in after:
+                work.write("unindex", key, instance.id)
+        for key in after:
+            work.write("index", key, index.score_in(values), instance.id)
+
+    def _sort_anew(self, work: UnitOfWork, index: Index, instance: M, changes: dict[str, Any]) -> None:
+        """Give the entry another score, if there is one and it does not lead; neither need be known."""
+        for name in index.named:
+            work.expect_equal(instance, name)
+        key = index.key(instance.owner_id, **{name: getattr(instance, name) for name in index.named})
+        step = "rescore" if index.conditions else "index"
+        score = index.score_in({**dict.fromkeys(index.order), index.score: changes[index.score]})
+        with work.when(instance, index.lead, None) if index.lead else nullcontext():
+            work.write(step, key, score, instance.id)
 
     def _split(self, values: dict[str, Any]) -> tuple[list[str | bytes], list[str]]:
         """Values as what to set, `[field, value, …]`, and what to remove."""

@@ -82,7 +82,7 @@ async def test_an_expired_device_is_not_listed_and_forgotten_at_the_next_sign_in
     anybody: httpx.AsyncClient, alice: Person
 ) -> None:
     phone = Device(alice.id, device_id_of(alice.phone))
-    index = Device.indexes[0].key_of(phone)
+    index = Device.indexes[0].key(phone.owner_id)
     await get_client().delete(phone.key)
     await get_client().zadd(index, {phone.id: milliseconds(now()) - DEVICE_LIFE})
     assert await ids_listed(alice) == [device_id_of(alice.laptop)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from chats.models import Message, Session
+from chats.models import LATEST, Message, Session
 from nanobanana.redisdb.managers import Window
 from tests.support.consistency import inconsistencies
 from tests.support.people import Person
@@ -24,7 +24,7 @@ async def test_a_repeated_session_is_made_once(alice: Person, session: dict[str,
     await alice.put(f"/api/sessions/{first.json()['session']['id']}", {"title": "Dogs"})
     again = await alice.phone.post("/api/sessions", {"title": "Cats"}, headers=KEY)
     assert content(again) == content(first)
-    assert (await Session.objects.alist(alice.id, Window(1))).total == 2
+    assert (await Session.objects.alist(alice.id, LATEST, Window(1))).total == 2
     assert await alice.phone.heard_types(at_least=2) == ["session_created", "session_updated"]
 
 
@@ -118,7 +118,7 @@ async def test_a_bad_key_is_refused(alice: Person) -> None:
     for key in ("", "two words", "x" * 256, "ключ".encode(), b"a\tb"):
         answer = await alice.post("/api/sessions", {"title": "Cats"}, headers={"Idempotency-Key": key})
         assert (answer.status_code, list(answer.json()["details"])) == (400, ["Idempotency-Key"]), key
-    assert (await Session.objects.alist(alice.id, Window(1))).total == 0
+    assert (await Session.objects.alist(alice.id, LATEST, Window(1))).total == 0
 
 
 async def test_the_longest_key_is_taken(alice: Person) -> None:

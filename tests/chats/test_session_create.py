@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chats.models import TITLE_BY_DEFAULT, TITLE_BY_PERSON, Session
+from chats.models import LATEST, TITLE_BY_DEFAULT, TITLE_BY_PERSON, Session
 from nanobanana.redisdb.managers import Window
 from tests.support.people import Person
 from tests.support.strangers import assert_signed_out
@@ -52,7 +52,7 @@ async def test_a_bad_title_is_refused_and_nothing_is_stored(alice: Person) -> No
         answer = await alice.post("/api/sessions", {"title": title})
         assert (answer.status_code, answer.json()["error"]) == (400, "validation_failed"), title
         assert list(answer.json()["details"]) == ["title"]
-    assert (await Session.objects.alist(alice.id, Window(1))).total == 0
+    assert (await Session.objects.alist(alice.id, LATEST, Window(1))).total == 0
 
 
 async def test_a_body_that_is_no_json_is_refused(alice: Person) -> None:
@@ -103,4 +103,4 @@ async def test_nothing_can_be_set_that_may_not_be_set(alice: Person, mallory: Pe
 async def test_it_wants_a_token(alice: Person) -> None:
     answer = await alice.laptop.request("POST", "/api/sessions", headers={"Authorization": ""})
     assert_signed_out(answer)
-    assert (await Session.objects.alist(alice.id, Window(1))).total == 0
+    assert (await Session.objects.alist(alice.id, LATEST, Window(1))).total == 0

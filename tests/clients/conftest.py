@@ -9,6 +9,13 @@ from tests.clients.bad_network import BadNetwork, bad_network
 from tests.support.people import Device, Person
 from tests.support.web_server import WebServer
 
+# Documents, and addresses that answers give whole.
+NOT_FOR_CLIENTS = {
+    ("get", "/api/docs"),
+    ("get", "/api/docs/{name}"),
+    ("get", "/api/schema"),
+    ("get", "/media/{userId}/{imageId}/{variant}"),
+}
 QUICK = Backoff(first=0.01, longest=0.05)
 
 

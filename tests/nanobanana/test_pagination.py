@@ -9,12 +9,16 @@ from nanobanana.errors import ValidationFailed
 from nanobanana.pagination import listing, message_window_of, window_of
 from nanobanana.redisdb.fields import DateTimeField, milliseconds
 from nanobanana.redisdb.ids import new_id, time_of
+from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.managers import Page, Window
 from nanobanana.redisdb.models import Model
 
 FAR_FUTURE = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"  # a well-formed id of the year 10889
 
 SOME_ID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+
+
+BY_AGE = Index("notes", score="made_at")
 
 
 class Note(Model):
@@ -124,7 +128,7 @@ def page(count: int, *, total: int, first: int = 0) -> Page[Note]:
 
 def test_it_says_where_the_next_page_starts() -> None:
     found = page(2, total=5, first=1)
-    answer = listing(found, Window(limit=2, offset=1), score="made_at")
+    answer = listing(found, Window(limit=2, offset=1), index=BY_AGE)
     assert answer.objects == found.objects
     assert answer.pagination == {
         "limit": 2,
@@ -137,19 +141,19 @@ def test_it_says_where_the_next_page_starts() -> None:
 
 def test_its_cursor_is_taken_again() -> None:
     found = page(2, total=5)
-    cursor = listing(found, Window(limit=2), score="made_at").pagination["nextCursor"]
+    cursor = listing(found, Window(limit=2), index=BY_AGE).pagination["nextCursor"]
     assert window(f"cursor={cursor}").behind == ("1737972000000", found.objects[-1].id)
 
 
 @pytest.mark.parametrize(("count", "total", "first"), [(2, 2, 0), (0, 0, 0), (1, 5, 4), (0, 5, 9)])
 def test_the_last_page_has_no_next_one(count: int, total: int, first: int) -> None:
-    pagination = listing(page(count, total=total, first=first), Window(limit=2), score="made_at").pagination
+    pagination = listing(page(count, total=total, first=first), Window(limit=2), index=BY_AGE).pagination
     assert (pagination["hasMore"], pagination["nextCursor"]) == (False, None)
     assert pagination["total"] == total
 
 
 def test_a_page_can_be_turned_round() -> None:
     found = page(3, total=5)
-    answer = listing(found, Window(limit=3), score="made_at", turned=True)
+    answer = listing(found, Window(limit=3), index=BY_AGE, turned=True)
     assert answer.objects == found.objects[::-1]
     assert answer.pagination["nextCursor"].endswith(found.objects[-1].id)

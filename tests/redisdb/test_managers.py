@@ -111,9 +111,9 @@ async def test_moving_what_was_not_read_is_a_mistake_that_is_named(owner: str) -
 
 async def test_a_score_that_cannot_be_sorted_by_is_refused(owner: str, redis: Redis) -> None:
     with pytest.raises(FieldError, match="sorts by rank"):
-        Box.indexes[0].score_of(None)
+        Box.indexes[0].score_in({"rank": None})
     with pytest.raises(FieldError, match="sorts by rank"):
-        Box.indexes[0].score_of("7")
+        Box.indexes[0].score_in({"rank": "7"})
     assert await redis.dbsize() == 0
 
 
@@ -336,7 +336,7 @@ async def test_a_renamed_object_is_the_same_under_another_kind(owner: str) -> No
     stored = StoredBox(owner, box.id)
     async with unit_of_work(owner) as work:
         work.rename(box.key, stored.key)
-        work.write("unindex", Box.indexes[0].key_of(box), box.id)
+        Box.objects.unindex(work, box)
         StoredBox.objects.update(work, stored, note="put away", rank=4)
     assert (stored.title, stored.note, stored.rank) == ("old", "put away", 4)
     assert await titles_on(shelf) == []

@@ -86,6 +86,24 @@ class Sample(Model):
     objects: "Manager[Sample]" = Manager()
 
 
+class Room(Model):
+    """Listed while it is open, or among the closed ones; those pinned first; and under each of its tags."""
+
+    kind = "room"
+    used_at = IntegerField(default=0)
+    closed = BooleanField(default=False)
+    pinned_at = Nullable(DateTimeField())
+    tags = JSONField(default=list)
+    floor = IntegerField(default=0)
+
+    indexes = (
+        Index("rooms", score="used_at", unless="closed", lead="pinned_at"),
+        Index("closed-rooms", score="used_at", where="closed"),
+        Index("room-tag:{tags}", score="floor", each="tags"),
+    )
+    objects: "Manager[Room]" = Manager()
+
+
 class Parcel(Model):
     """Has fields without a default."""
 

@@ -135,8 +135,8 @@ def expected_entries(holdings: Holdings) -> Entries:
     for instances in holdings.objects.values():
         for instance in instances:
             for index in instance.indexes:
-                score = index.score_of(getattr(instance, index.score))
-                expected[index.key_of(instance), instance.id] = float(score)
+                for key, score in index.entries_of(instance).items():
+                    expected[key, instance.id] = float(score)
             for counter in zero_counters(instance):
                 if getattr(instance, counter.name) == 0:
                     expected[owner_key(holdings.owner_id, str(counter.zero_index)), instance.id] = ANY_SCORE

@@ -86,7 +86,7 @@ class Operation:
     @staticmethod
     def _of_type(described: dict[str, Any]) -> Any:
         kinds = described["type"] if isinstance(described["type"], list) else [described["type"]]
-        return {"object": {}, "array": []}.get(kinds[0], "example")
+        return {"object": {}, "array": [], "boolean": True, "integer": 1}.get(kinds[0], "example")
 
 
 def operations() -> list[Operation]:

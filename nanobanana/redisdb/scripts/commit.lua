@@ -12,7 +12,8 @@
 --       differs n field value … field …  (n fields with a value, the rest absent)
 --       when steps field [value]  (leaves out so many steps unless the field has the value before any write)
 --       set field value … | unset field … | count field by zero-index member | index score member
---       unindex member … | delete | rename index-of-new-key | expire ms | persist
+--       rescore score member  (if it is listed) | unindex member … | delete | rename index-of-new-key
+--       expire ms | persist
 --       snapshot  (answers with the hash as it then stands)
 --       event type audience ids n index-of-key …  (carries the hashes as they then stand)
 -- Returns {'done' | 'unchanged', epoch, offset, {key, {field, value, …}, …}}
@@ -25,7 +26,7 @@ local CHUNK = 1000  -- arguments of one command: Lua cannot unpack 8,000
 local LARGEST_COUNT = 2 ^ 53 - 1
 -- Asks for the size of what a step writes to, only because Redis refuses when it is of another type.
 local SIZE_OF = {differs = 'HLEN', set = 'HLEN', unset = 'HLEN', count = 'HLEN', snapshot = 'HLEN',
-                 index = 'ZCARD', unindex = 'ZCARD', event = 'XLEN'}
+                 index = 'ZCARD', rescore = 'ZCARD', unindex = 'ZCARD', event = 'XLEN'}
 
 local left_out = {}  -- ordinals of the steps behind a `when` that does not hold
 local function each_step(act)
@@ -179,6 +180,7 @@ local function apply(name, key, first, last)
   elseif name == 'index' then call('ZADD', key, ARGV[first], ARGV[first + 1])
   elseif name == 'count' then
     count(key, ARGV[first], ARGV[first + 1], KEYS[tonumber(ARGV[first + 2])], ARGV[first + 3])
+  elseif name == 'rescore' then call('ZADD', key, 'XX', ARGV[first], ARGV[first + 1])
   elseif name == 'unset' then in_chunks('HDEL', key, first, last)
   elseif name == 'unindex' then in_chunks('ZREM', key, first, last)
   elseif name == 'delete' then call('UNLINK', key)
