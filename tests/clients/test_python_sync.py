@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from nanobanana_client import Change, NanobananaClient, SyncClient
+from nanobanana_client import ApiError, Change, NanobananaClient, SyncClient
 
 from tests.clients.bad_network import BadNetwork
 from tests.clients.conftest import QUICK
@@ -85,24 +85,188 @@ async def test_it_hears_what_another_device_does(
 
 
 async def test_nothing_is_lost_or_doubled_through_cuts(
-    alice: Person, phone: NanobananaClient, network: BadNetwork, session_id: str
+    laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str
 ) -> None:
     page = await phone.messages.list(session_id)
-    async with listening(phone, session_id, since=page.sync_cursor, unopened_sockets=99) as device:
+    texts = [f"number {number}" for number in range(EVENTS)]
+    # Of so many cuts some come in the handshake: then it polls, and soon has a socket again.
+    options = {"since": page.sync_cursor, "sockets_again": 0.05}
+    async with listening(phone, session_id, **options) as device:
         await device.hears("connected")
-        cutting = asyncio.create_task(cut_at_random(network, device))
-        texts = [f"number {number}" for number in range(EVENTS)]
+        cutting = asyncio.create_task(cut_at_random(network))
         for text in texts:
-            await alice.make_message(session_id, text)
+            await laptop.messages.create(session_id, text=text)
         await cutting
         await device.until(lambda: len(device.texts) >= EVENTS)
         assert device.texts == texts
         assert device.all("resynced") == []
+        assert len(device.all("connected")) > CUTS / 5
 
 
-async def cut_at_random(network: BadNetwork, device: Listener) -> None:
+async def cut_at_random(network: BadNetwork) -> None:
     dice = random.Random(5)
     cuts = 0
     while cuts < CUTS:
         await asyncio.sleep(dice.uniform(0, 0.03))
-        cuts += bool(network.cut())
+        cuts += network.cut()
+
+
+async def test_it_polls_where_sockets_cannot_be_opened(
+    laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str
+) -> None:
+    network.refuses_sockets = True
+    elsewhere = (await laptop.sessions.create()).id
+    options = {"since": await position(phone), "unopened_sockets": 2, "sockets_again": 1}
+    async with listening(phone, session_id, **options) as device:
+        await device.until(lambda: device.sync.status == "polling")
+        await laptop.messages.create(elsewhere, text="of no interest")
+        await laptop.messages.create(session_id, text="polled")
+        await device.until(lambda: device.texts == ["polled"])
+        device.sync.join(elsewhere)
+        assert (await device.hears("joined_session")).session_id == elsewhere
+        await laptop.messages.create(elsewhere, text="of interest now")
+        await device.until(lambda: device.texts == ["polled", "of interest now"])
+        network.refuses_sockets = False
+        connected = await device.hears("connected")
+        assert (set(connected.session_ids), connected.recovered) == ({session_id, elsewhere}, True)
+        await laptop.messages.create(session_id, text="live")
+        await device.until(lambda: device.texts == ["polled", "of interest now", "live"])
+        assert device.sync.status == "live"
+
+
+async def position(client: NanobananaClient) -> str:
+    return (await client.events.since(None)).cursor
+
+
+async def test_who_missed_too_much_is_told_once(
+    laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str
+) -> None:
+    async with listening(phone, session_id, since="0f:3") as device:
+        resynced = await device.hears("resynced")
+        await laptop.messages.create(session_id, text="after it")
+        await device.until(lambda: device.texts == ["after it"])
+        network.cut()
+        await device.hears("connected", 2)
+        await laptop.messages.create(session_id, text="after the cut")
+        await device.until(lambda: device.texts == ["after it", "after the cut"])
+        assert device.all("resynced") == [resynced]
+        assert device.all("connected")[1].recovered
+
+
+async def test_who_polls_is_told_too(phone: NanobananaClient, network: BadNetwork, session_id: str) -> None:
+    network.refuses_sockets = True
+    async with listening(phone, session_id, since="0f:3", unopened_sockets=1) as device:
+        resynced = await device.hears("resynced")
+        await device.until(lambda: device.sync.cursor == resynced.cursor)
+
+
+async def test_it_goes_on_from_where_it_was_stopped(laptop: NanobananaClient, session_id: str) -> None:
+    async with listening(laptop, session_id) as device:
+        await device.hears("connected")
+        await laptop.messages.create(session_id, text="first")
+        await device.until(lambda: device.texts == ["first"])
+    await laptop.messages.create(session_id, text="second")
+    async with listening(laptop, session_id, since=device.sync.cursor) as device:
+        await device.until(lambda: device.texts == ["second"])
+
+
+async def test_a_handler_that_stops_it_is_the_last_to_be_called(
+    laptop: NanobananaClient, session_id: str
+) -> None:
+    since = await position(laptop)
+    for number in range(3):
+        await laptop.messages.create(session_id, text=str(number))
+    sync = laptop.sync([session_id], since=since)
+    heard: list[str] = []
+
+    async def stop(change: Change) -> None:
+        heard.append(change.message.text if change.message else "")
+        sync.stop()
+
+    sync.on("message_created", stop)
+    async with asyncio.timeout(PATIENCE):
+        await sync.run()
+    assert heard == ["0"]
+    async with listening(laptop, session_id, since=sync.cursor) as device:
+        await device.until(lambda: device.texts == ["1", "2"])
+
+
+async def test_a_handler_that_fails_stops_nothing(
+    laptop: NanobananaClient, session_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening(laptop, session_id) as device:
+        device.sync.on("message_created", lambda _: 1 / 0)
+        await device.hears("connected")
+        await laptop.messages.create(session_id, text="one")
+        await laptop.messages.create(session_id, text="two")
+        await device.until(lambda: device.texts == ["one", "two"])
+    assert "A handler of message_created failed" in caplog.text
+
+
+async def test_large_objects_come_whole(laptop: NanobananaClient, session_id: str) -> None:
+    async with listening(laptop, session_id) as device:
+        await device.hears("connected")
+        message = await laptop.messages.create(session_id, text="long " * 2000)
+        await device.until(lambda: device.texts == [message.text])
+
+
+async def test_it_joins_and_leaves_also_after_a_cut(
+    laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str
+) -> None:
+    joined, unknown = (await laptop.sessions.create()).id, "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    async with listening(phone, session_id) as device:
+        await device.hears("connected")
+        device.sync.join(joined)
+        device.sync.join(unknown)
+        assert (await device.hears("error")).code == "not_found"
+        assert (await device.hears("joined_session")).session_id == joined
+        device.sync.leave(session_id)
+        assert (await device.hears("left_session")).session_id == session_id
+        network.cut()
+        connected = await device.hears("connected", 2)
+        assert connected.session_ids == [joined]
+        assert (await device.hears("left_session", 2)).session_id == unknown
+        await laptop.messages.create(session_id, text="not heard")
+        await laptop.messages.create(joined, text="heard")
+        await device.until(lambda: bool(device.texts))
+        assert device.texts == ["heard"]
+
+
+async def test_typing_and_presence(
+    laptop: NanobananaClient, phone: NanobananaClient, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nanobanana_client.sync.typists.BELIEVE", 0.1)
+    async with listening(laptop, session_id) as at_desk, listening(phone, session_id) as on_the_way:
+        await at_desk.hears("connected")
+        connected = await on_the_way.hears("connected")
+        for _ in range(20):
+            on_the_way.sync.typing(session_id)
+        typing = await at_desk.hears("user_typing")
+        assert (typing.is_typing, typing.connection_id) == (True, connected.connection_id)
+        assert not (await at_desk.hears("user_typing", 2)).is_typing  # nothing more was heard
+        assert len(await laptop.sessions.presence(session_id)) == 2
+        presence = await at_desk.hears("presence")
+        assert connected.device_id in {device.device_id for device in presence.devices}
+
+
+async def test_a_silent_server_is_left(phone: NanobananaClient, network: BadNetwork, session_id: str) -> None:
+    async with listening(phone, session_id, silence=0.2) as device:
+        await device.hears("connected")
+        await device.hears("connected", 2)  # nothing was said in between
+
+
+async def test_a_session_that_is_not_there_ends_it(laptop: NanobananaClient) -> None:
+    listener = Listener(laptop, "01ARZ3NDEKTSV4RRFFQ69G5FAV")
+    with pytest.raises(ApiError) as ended:
+        await listener.sync.run()
+    assert (ended.value.status, ended.value.code) == (404, "not_found")
+    assert [notice.error for notice in listener.all("ended")] == [ended.value]
+
+
+async def test_signing_the_device_out_ends_it(
+    alice: Person, laptop: NanobananaClient, session_id: str
+) -> None:
+    async with listening(laptop, session_id) as device:
+        await device.hears("connected")
+        await alice.laptop.post("/api/auth/logout")
+        assert (await device.hears("ended")).error.status == 401

@@ -11,9 +11,13 @@ T = TypeVar("T")
 
 
 def decode(kind: type[T], data: dict[str, Any]) -> T:
-    """An instance of a dataclass. What the server adds one day is left out."""
+    """An instance of a dataclass.
+
+    What a newer server adds is left out, what an older one does not have yet is None: neither ends a
+    program that was fine before.
+    """
     names = json_names(kind)  # type: ignore[arg-type]  # a class is hashable
-    return kind(**{name: _value(hint, data[key]) for name, (key, hint) in names.items() if key in data})
+    return kind(**{name: _value(hint, data.get(key)) for name, (key, hint) in names.items()})
 
 
 @cache

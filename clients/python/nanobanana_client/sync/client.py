@@ -1,6 +1,7 @@
 """Keeps a device in step: by a socket, by long poll where there can be none, and back again."""
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -107,6 +108,7 @@ class SyncClient:
     def stop(self) -> None:
         """No handler is called after the one that runs; `cursor` is where to go on from."""
         self._is_stopped = True
+        self._inbox.close(at_once=True)
         if self._working:
             self._working.cancel()
 
@@ -282,8 +284,10 @@ class SyncClient:
     async def _poll_once(self) -> None:
         for session_id in tuple(self._unconfirmed):
             self._confirm(session_id)
+        remaining = self._polling_until - asyncio.get_running_loop().time()
+        wait = max(1, min(LONGEST_WAIT, math.ceil(remaining)))
         page = await self._client.events.since(
-            self._position, session_ids=self.session_ids, wait=LONGEST_WAIT, retries=0
+            self._position, session_ids=self.session_ids, wait=wait, retries=0
         )
         self._failures = 0
         for frame in page.events:

@@ -116,6 +116,7 @@ export class SyncClient {
   /** No handler is called after the one that runs; `cursor` is where to go on from. */
   stop(): void {
     this.#stopping.abort();
+    void this.#inbox.close({ atOnce: true });
     this.#poll.abort();
     this.#pause.abort();
   }
@@ -290,7 +291,8 @@ export class SyncClient {
     for (const sessionId of [...this.#unconfirmed]) this.#confirm(sessionId);
     this.#poll = new AbortController();
     const { signal } = this.#poll;
-    const options = { sessionIds: this.sessionIds, wait: LONGEST_WAIT, retries: 0, signal };
+    const wait = Math.max(1, Math.min(LONGEST_WAIT, Math.ceil(this.#pollingUntil - now())));
+    const options = { sessionIds: this.sessionIds, wait, retries: 0, signal };
     let page: LogPage;
     try {
       page = await this.#client.events.since(this.#position, options);
