@@ -1,9 +1,9 @@
-"""What the schema says of `/api/sync`."""
+"""What the schema says of `/api/sync` and of presence."""
 
 from rest_framework import serializers
 
 from nanobanana.calls import Call
-from realtime.serializers import EventSerializer, PositionField, SyncQuery
+from realtime.serializers import EventSerializer, PositionField, PresentDeviceSerializer, SyncQuery
 
 SYNC = {
     "list": Call(
@@ -17,5 +17,13 @@ SYNC = {
         },
         "The log that sockets hear, by long poll; docs/websocket.md explains it.",
         query=SyncQuery().get_fields(),
+    ),
+}
+
+PRESENCE = {
+    "list": Call(
+        "See who is in a session",
+        {"devices": PresentDeviceSerializer(many=True, help_text="The longest there first.")},
+        "The devices of the account that have a socket in it, on any process.",
     ),
 }

@@ -4,6 +4,7 @@ from enum import IntEnum
 
 from nanobanana.errors import (
     APIError,
+    Conflict,
     Forbidden,
     NotFound,
     ServiceUnavailable,
@@ -35,6 +36,8 @@ def close_code_of(error: APIError) -> CloseCode:
             return CloseCode.FORBIDDEN
         case NotFound():
             return CloseCode.NOT_FOUND
+        case Conflict():
+            return CloseCode.TOO_MANY_SOCKETS
         case ServiceUnavailable() | StorageFull() | TooManyRequests():
             return CloseCode.TRY_AGAIN_LATER
     return CloseCode.INTERNAL_ERROR

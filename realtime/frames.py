@@ -1,6 +1,7 @@
 """Every frame the server sends, and how it is encoded. `docs/websocket.md` explains them."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 import orjson
@@ -57,6 +58,18 @@ class UserTyping(TypedDict):
     timestamp: str
 
 
+class PresentDevice(TypedDict):
+    deviceId: str
+    name: str
+    since: str
+
+
+class Presence(TypedDict):
+    type: Literal["presence"]
+    sessionId: str
+    payload: dict[str, list[PresentDevice]]
+
+
 class Ping(TypedDict):
     type: Literal["ping"]
     cursor: str
@@ -64,6 +77,16 @@ class Ping(TypedDict):
 
 class Pong(TypedDict):
     type: Literal["pong"]
+
+
+class TokenExpired(TypedDict):
+    type: Literal["token_expired"]
+    expiresAt: str
+
+
+class Authenticated(TypedDict):
+    type: Literal["authenticated"]
+    expiresAt: str
 
 
 class Error(TypedDict):
@@ -89,8 +112,11 @@ SERVER_FRAMES = (
     JoinedSession,
     LeftSession,
     UserTyping,
+    Presence,
     Ping,
     Pong,
+    TokenExpired,
+    Authenticated,
     Error,
     DataEvent,
 )
@@ -121,6 +147,14 @@ def pong() -> Frame:
     return encode(Pong(type="pong"))
 
 
+def token_expired(expires_at: int) -> Frame:
+    return encode(TokenExpired(type="token_expired", expiresAt=moment_of(expires_at)))
+
+
+def authenticated(expires_at: int) -> Frame:
+    return encode(Authenticated(type="authenticated", expiresAt=moment_of(expires_at)))
+
+
 def error(problem: APIError) -> Frame:
     content = Error(type="error", code=problem.code, message=problem.message)
     if problem.details:
@@ -131,3 +165,8 @@ def error(problem: APIError) -> Frame:
 def moment() -> str:
     """This moment, as frames say it."""
     return str(timestamp(now()))
+
+
+def moment_of(seconds: float) -> str:
+    """A moment in Unix seconds, as frames say it."""
+    return str(timestamp(datetime.fromtimestamp(seconds, UTC)))

@@ -4,6 +4,7 @@ What is said on a user's doorbell channel:
 
     <epoch>:<offset>               the log is there now (published by the commit script)
     {"type": "user_typing", …}     a frame for the other devices in its session (published by a hub)
+    presence:<µs>:[socket, …]      who is here (published by scripts/presence.lua)
     signed-out:<deviceId>          close the sockets of this device
     signed-out:*                   close all sockets of the user
     signed-out-except:<deviceId>   close the sockets of all other devices
@@ -22,10 +23,11 @@ import orjson
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from nanobanana.errors import TooManyRequests
+from nanobanana.errors import Conflict, TooManyRequests
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER, connect, get_client
 from nanobanana.redisdb.event_log import Cursor, heads
 from nanobanana.redisdb.keys import doorbell_channel
+from realtime import attendance
 from realtime.background import Background
 from realtime.close_codes import CloseCode
 from realtime.doorbell import Doorbell
@@ -33,11 +35,13 @@ from realtime.frames import Frame
 from realtime.listener import Listener
 from realtime.peer import Peer
 from realtime.poll import Poll
+from realtime.roll import Roll
 from realtime.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 10  # seconds
+USERS_AT_A_BEAT = 50
 USERS_AT_ONCE = 500  # whose positions are read in one round trip
 
 
@@ -57,6 +61,7 @@ class Hub:
     def start(self) -> None:
         self.background.spawn(self._doorbell.listen())
         self.background.spawn(self._check_forever())
+        self.background.spawn(self._beat_forever())
 
     async def stop(self) -> None:
         """Close all sockets and every connection to Redis."""
@@ -71,6 +76,17 @@ class Hub:
     def sockets(self) -> int:
         """How many sockets this process serves."""
         return sum(isinstance(listener, Peer) for listener in self._listeners())
+
+    async def connect(self, peer: Peer, since: Cursor | None = None, *, is_return: bool = False) -> None:
+        """Join with a socket, which others learn of; Conflict when its user has as many as may be."""
+        subscription = self._subscription_of(peer)
+        try:
+            if not await subscription.attendance.enter(peer):
+                raise Conflict("This account has as many sockets open as may be.")
+            await self.join(peer, since, is_return=is_return)
+        except BaseException:
+            subscription.attendance.leave(peer)
+            raise
 
     async def join(self, listener: Listener, since: Cursor | None = None, *, is_return: bool = False) -> None:
         """Subscribe first, then read from `since`, then live; see `Subscription.join`."""
@@ -90,6 +106,14 @@ class Hub:
         subscription = self._subscriptions.get(doorbell_channel(listener.user.id))
         if subscription is not None:
             subscription.listeners.discard(listener)
+            if isinstance(listener, Peer):
+                subscription.attendance.leave(listener)
+
+    def moved(self, peer: Peer) -> None:
+        """The peer is in other sessions now, or another device's."""
+        subscription = self._subscription_of(peer)
+        subscription.attendance.tell_soon()
+        self._unverified.add(subscription)  # that device may have been signed out just before
 
     @contextlib.asynccontextmanager
     async def following(self, poll: Poll, since: Cursor) -> AsyncIterator[None]:
@@ -139,6 +163,8 @@ class Hub:
         if text.startswith("{"):
             frame = orjson.loads(text)
             subscription.relay(frame["sessionId"], Frame(text, len(text)), sender=frame["connectionId"])
+        elif word == "presence":
+            subscription.show(Roll.parse(*text.split(":", 2)[1:]))
         elif text == "signed-out:*":
             subscription.close(CloseCode.UNAUTHORIZED)
         elif word == "signed-out":
@@ -175,6 +201,19 @@ class Hub:
         for subscription in tuple(self._unverified):
             await subscription.verify_devices()
             self._unverified.discard(subscription)
+
+    async def _beat_forever(self) -> None:
+        while True:
+            await asyncio.sleep(attendance.HEARTBEAT)
+            present = [each for each in self._subscriptions.values() if each.attendance.peers]
+            for first in range(0, len(present), USERS_AT_A_BEAT):
+                await asyncio.gather(*map(self._beat, present[first : first + USERS_AT_A_BEAT]))
+
+    @staticmethod
+    async def _beat(subscription: Subscription) -> None:
+        roll = await subscription.attendance.beat()
+        if roll is not None:
+            subscription.show(roll)  # the word of a change may have been lost
 
     async def _forget_idle(self) -> None:
         idle = [channel for channel, subscription in self._subscriptions.items() if subscription.is_idle]

@@ -1,12 +1,13 @@
 """Whoever follows a user's log: a socket, or a long poll."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 
 from accounts.services.access import Visitor
 from nanobanana.events import EVERY_DEVICE
 from nanobanana.redisdb.event_log import Cursor
 from realtime.close_codes import CloseCode
 from realtime.frames import Frame
+from realtime.roll import Roll
 
 
 class Listener:
@@ -15,7 +16,7 @@ class Listener:
     `cursor` is the newest position whose events were all handed to it.
     """
 
-    def __init__(self, visitor: Visitor, session_ids: Collection[str]) -> None:
+    def __init__(self, visitor: Visitor, session_ids: Iterable[str]) -> None:
         self.user = visitor.user
         self.device_id = visitor.device_id
         self.session_ids = set(session_ids)
@@ -34,6 +35,9 @@ class Listener:
 
     def relay(self, frame: Frame, session_id: str, sender: str) -> None:
         """Hand it what is not of the log, if that is for it."""
+
+    def show(self, roll: Roll) -> None:
+        """Tell it who is in its sessions, if that is news to it."""
 
     def resync(self, cursor: Cursor) -> None:
         """Events are lost to it; after a reload it goes on from here."""

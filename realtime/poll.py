@@ -1,7 +1,7 @@
 """A request that waits for what comes next in the log: `GET /api/sync`."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Iterable
 from contextlib import suppress
 
 from accounts.services.access import Visitor
@@ -15,7 +15,7 @@ from realtime.listener import Listener
 class Poll(Listener):
     """Keeps what it is handed for its answer; it hears of all sessions when it names none."""
 
-    def __init__(self, visitor: Visitor, session_ids: Collection[str]) -> None:
+    def __init__(self, visitor: Visitor, session_ids: Iterable[str]) -> None:
         super().__init__(visitor, session_ids)
         self.frames: list[Frame] = []
         self.needs_resync = False

@@ -1,4 +1,4 @@
-"""What `/api/sync` takes and answers, for validation and for the schema."""
+"""What `/api/sync` takes, and what it and presence answer, for validation and for the schema."""
 
 import re
 from typing import Any
@@ -45,6 +45,12 @@ class SyncQuery(serializers.Serializer):
         allow_blank=True,
         help_text="The sessions to hear of, separated by commas; all without.",
     )
+
+
+class PresentDeviceSerializer(serializers.Serializer):
+    deviceId = IdField(help_text="As in the list of devices.")
+    name = serializers.CharField(allow_blank=True, help_text="The device's name.")
+    since = MomentField(help_text="Since when it is there.")
 
 
 class EventSerializer(serializers.Serializer):

@@ -9,14 +9,17 @@ from redis.exceptions import RedisError
 from accounts.models import Device
 from nanobanana.errors import TokenInvalid
 from nanobanana.redisdb.event_log import Cursor, LogEntry, LogSlice, read_behind
+from realtime.attendance import Attendance
 from realtime.background import Background
 from realtime.close_codes import CloseCode
 from realtime.frames import Frame
 from realtime.listener import Listener
 from realtime.payloads import data_frame
+from realtime.roll import Roll
 
 logger = logging.getLogger(__name__)
 
+MICROSECONDS_OVERTAKEN = 10_000_000  # by a later word; more, and the clock of Redis was set back
 EVENTS_IN_A_ROW = 50  # delivered before other tasks, such as the outboxes', have their turn
 
 
@@ -30,6 +33,8 @@ class Subscription:
         self.user_id = user_id
         self.listeners: set[Listener] = set()
         self.joining: set[Listener] = set()
+        self.attendance = Attendance(user_id, background)
+        self._roll_shown = 0
         self._position = Cursor("", 0)
         self._bell: Cursor | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -38,7 +43,7 @@ class Subscription:
 
     @property
     def is_idle(self) -> bool:
-        return not self.listeners and not self.joining
+        return not self.listeners and not self.joining and not self.attendance.peers
 
     async def join(self, listener: Listener, since: Cursor | None, *, is_return: bool) -> None:
         """Greet the listener, give it what it missed, and have it live from there on, without gap or overlap.
@@ -76,6 +81,14 @@ class Subscription:
         """Send a frame that is not of the log to the other devices in a session."""
         for listener in self.listeners:
             listener.relay(frame, session_id, sender)
+
+    def show(self, roll: Roll) -> None:
+        """Tell everybody who is here, unless something newer was told already."""
+        if 0 < self._roll_shown - roll.moment < MICROSECONDS_OVERTAKEN:
+            return
+        self._roll_shown = roll.moment
+        for listener in self.listeners:
+            listener.show(roll)
 
     def close(self, code: CloseCode) -> None:
         for listener in self.listeners | self.joining:

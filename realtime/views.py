@@ -1,4 +1,4 @@
-"""`/api/sync`."""
+"""`/api/sync`, and who is in a session."""
 
 import asyncio
 from typing import Any
@@ -7,9 +7,11 @@ import orjson
 from django.http import HttpResponse
 
 from accounts.viewsets import SignedInViewSet
+from chats.services.sessions import get_session
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.serializers import validate
-from realtime.calls import SYNC
+from realtime.attendance import call_the_roll
+from realtime.calls import PRESENCE, SYNC
 from realtime.hub import get_hub
 from realtime.poll import Poll
 from realtime.serializers import SyncQuery
@@ -35,13 +37,22 @@ class SyncViewSet(SignedInViewSet):
         return self.answer(content_of(poll))
 
     async def _follow(self, poll: Poll, since: Cursor, seconds: int) -> None:
-        leaving = asyncio.create_task(self.request.receive())  # type: ignore[attr-defined]  # of nanobanana.asgi
+        leaving = asyncio.create_task(self.request.receive())  # nanobanana.asgi gives it
         leaving.add_done_callback(lambda _: poll.end())
         try:
             async with get_hub().following(poll, since):
                 await poll.wait(seconds)
         finally:
             leaving.cancel()
+
+
+class PresenceViewSet(SignedInViewSet):
+    calls = PRESENCE
+
+    async def list(self, session_id: str) -> HttpResponse:
+        await get_session(user=self.user, session_id=session_id)
+        roll = await call_the_roll(self.user.id)
+        return self.answer({"devices": roll.devices_in(session_id) if roll else []})
 
 
 def content_of(poll: Poll) -> dict[str, Any]:

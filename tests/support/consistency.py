@@ -94,6 +94,8 @@ async def read_holdings(user_ids: Collection[str] | None) -> list[Holdings]:
 async def read_key(key: str, holdings: Holdings) -> None:
     client = get_client()
     kind = await client.type(key)
+    if key == owner_key(holdings.owner_id, "presence"):
+        return  # sockets come and go without a commit
     if kind == "hash" and key != log_key(holdings.owner_id):
         holdings.hashes[key] = await client.hgetall(key)
     elif kind == "zset":

@@ -65,6 +65,12 @@ class Device:
         return await self.next_frame()
 
     async def next_frame(self, patience: float = PATIENCE) -> dict[str, Any]:
+        """The next frame that tells of more than who is here, which comes when a test is slow enough."""
+        while (frame := await self.any_frame(patience))["type"] == "presence":
+            pass
+        return frame
+
+    async def any_frame(self, patience: float = PATIENCE) -> dict[str, Any]:
         assert self.socket, f"{self.name} is not listening."
         return orjson.loads(await asyncio.wait_for(self.socket.recv(), patience))
 
