@@ -93,22 +93,24 @@ async def test_nothing_is_lost_or_doubled_through_cuts(
     options = {"since": page.sync_cursor, "sockets_again": 0.05}
     async with listening(phone, session_id, **options) as device:
         await device.hears("connected")
-        cutting = asyncio.create_task(cut_at_random(network))
+        cutting = asyncio.create_task(cut_at_random(network, device))
         for text in texts:
             await laptop.messages.create(session_id, text=text)
         await cutting
         await device.until(lambda: len(device.texts) >= EVENTS)
         assert device.texts == texts
         assert device.all("resynced") == []
-        assert len(device.all("connected")) > CUTS / 5
+        assert len(device.all("connected")) > CUTS / 4
 
 
-async def cut_at_random(network: BadNetwork) -> None:
+async def cut_at_random(network: BadNetwork, device: Listener) -> None:
+    """Most of the cuts come while it listens, some in the handshake."""
     dice = random.Random(5)
     cuts = 0
     while cuts < CUTS:
         await asyncio.sleep(dice.uniform(0, 0.03))
-        cuts += network.cut()
+        if device.sync.status == "live" or dice.random() < 0.1:
+            cuts += network.cut()
 
 
 async def test_it_polls_where_sockets_cannot_be_opened(

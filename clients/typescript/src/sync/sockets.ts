@@ -35,7 +35,7 @@ export function listen({ address, webSocket, silence, signal, receive }: Listeni
     const finish = (code: number) => {
       clearTimeout(timer);
       signal.removeEventListener("abort", stop);
-      socket.onopen = socket.onmessage = socket.onclose = null; // what still comes, comes again by `since`
+      socket.onopen = socket.onmessage = socket.onerror = socket.onclose = null; // what still comes, comes again by `since`
       if (socket.readyState < 2) socket.close();
       resolve(code);
     };
@@ -48,7 +48,7 @@ export function listen({ address, webSocket, silence, signal, receive }: Listeni
       expectMore();
       receive(JSON.parse(data as string) as Frame, ours);
     };
-    socket.onerror = () => undefined; // `close` follows, with the code
+    socket.onerror = () => setTimeout(() => finish(CUT)); // `close` comes with it, but not in Node 20
     socket.onclose = ({ code }) => finish(code);
     signal.addEventListener("abort", stop);
     if (signal.aborted) stop();
