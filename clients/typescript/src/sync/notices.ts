@@ -85,7 +85,8 @@ export interface Presence {
   devices: PresentDevice[];
 }
 
-type Changes = { [Type in Change["type"]]: Extract<Change, { type: Type }> };
+type ChangeOf<Type, Each = Change> = Each extends { type: infer Types } ? (Type extends Types ? Each : never) : never;
+type Changes = { [Type in Change["type"]]: ChangeOf<Type> };
 
 export interface Notices extends Changes {
   /** Every change, after the handlers of its own type. */
