@@ -81,7 +81,7 @@ RECOVERY = {
 
 ACCOUNT = {
     "retrieve": Call("Read the profile", _user()),
-    "update": Call("Change the profile", {**sentence(), **_user()}, body=ProfileSerializer, takes_key=True),
+    "update": Call("Change the profile", {**sentence(), **_user()}, body=ProfileSerializer),
     "destroy": Call(
         "Delete the account",
         sentence(),

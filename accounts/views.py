@@ -81,6 +81,10 @@ class AccountViewSet(SignedInViewSet):
 
     calls = ACCOUNT
 
+    @property
+    def credentials(self) -> str:
+        return self.visitor.device_id  # what is done to one device is not done to another
+
     async def retrieve(self) -> HttpResponse:
         return self.answer({"user": render_user(self.user)})
 
@@ -134,7 +138,7 @@ class DeviceViewSet(SignedInViewSet):
         return self.answer({"devices": [render_device(device, current_id=current_id) for device in found]})
 
     async def destroy(self, device_id: str) -> HttpResponse:
-        await devices.sign_out_device(user=self.user, device_id=device_id)
+        await devices.sign_out_device(user=self.user, device_id=device_id, operation=self.operation())
         return self.answer({"message": "The device is signed out."})
 
 

@@ -23,6 +23,14 @@ class SignedInViewSet(ViewSet):
         )
         self.standing = self.visitor.standing
 
+    @property
+    def owner_id(self) -> str:
+        return self.visitor.user.id
+
+    @property
+    def credentials(self) -> str:
+        return ""  # another token, or another device, may repeat a request
+
     def cursor(self) -> Cursor:
         return self.visitor.user.cursor or self.visitor.head
 

@@ -50,12 +50,9 @@ SESSIONS = {
         {**sentence(), **_session()},
         status=201,
         body=CreateSessionSerializer,
-        takes_key=True,
     ),
     "retrieve": Call("Read a session", _session()),
-    "update": Call(
-        "Change a session", {**sentence(), **_session()}, body=UpdateSessionSerializer, takes_key=True
-    ),
+    "update": Call("Change a session", {**sentence(), **_session()}, body=UpdateSessionSerializer),
     "destroy": Call("Delete a session", sentence()),
     "stats": Call("Count what is in a session", {"stats": StatsSerializer(help_text="The numbers.")}),
 }
@@ -73,16 +70,16 @@ SESSION_MESSAGES = {
             "after": IdField(required=False, help_text="Read on from this message; not with `before`."),
         },
     ),
-    "create": Call("Write a message", _changed(), status=201, body=CreateMessageSerializer, takes_key=True),
+    "create": Call("Write a message", _changed(), status=201, body=CreateMessageSerializer),
 }
 
 MESSAGES = {
     "retrieve": Call("Read a message", {"message": MessageSerializer(help_text="With its pictures.")}),
-    "update": Call("Change a message", _changed(), body=UpdateMessageSerializer, takes_key=True),
+    "update": Call("Change a message", _changed(), body=UpdateMessageSerializer),
     "destroy": Call("Delete a message", sentence()),
     "list_images": Call(
         "List the images of a message", {"images": ImageSerializer(many=True, help_text="In order.")}
     ),
-    "attach_image": Call("Add an image to a message", _changed(), body=AttachImageSerializer, takes_key=True),
+    "attach_image": Call("Add an image to a message", _changed(), body=AttachImageSerializer),
     "detach_image": Call("Take an image out of a message", _changed()),
 }

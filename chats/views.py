@@ -52,7 +52,7 @@ class SessionViewSet(SignedInViewSet):
         return self.answer({"message": "Session updated.", "session": render_session(session)})
 
     async def destroy(self, session_id: str) -> HttpResponse:
-        await trash.delete_session(user=self.user, session_id=session_id)
+        await trash.delete_session(user=self.user, session_id=session_id, operation=self.operation())
         return self.answer({"message": "Session deleted."})
 
     async def stats(self, session_id: str) -> HttpResponse:
@@ -104,7 +104,7 @@ class MessageViewSet(SignedInViewSet):
         return self._changed("Message updated.", changed)
 
     async def destroy(self, message_id: str) -> HttpResponse:
-        await messages.delete_message(user=self.user, message_id=message_id)
+        await messages.delete_message(user=self.user, message_id=message_id, operation=self.operation())
         return self.answer({"message": "Message deleted."})
 
     async def list_images(self, message_id: str) -> HttpResponse:
@@ -119,7 +119,9 @@ class MessageViewSet(SignedInViewSet):
         return self._changed("Image added to the message.", changed)
 
     async def detach_image(self, message_id: str, image_id: str) -> HttpResponse:
-        changed = await messages.detach_image(user=self.user, message_id=message_id, image_id=image_id)
+        changed = await messages.detach_image(
+            user=self.user, message_id=message_id, image_id=image_id, operation=self.operation()
+        )
         return self._changed("Image taken out of the message.", changed)
 
     def _changed(self, sentence: str, changed: messages.MessageWithImages) -> HttpResponse:

@@ -56,7 +56,6 @@ IMAGES = {
         status=201,
         body=UploadSerializer,
         form={"image": _file()},
-        takes_key=True,
         errors=(NotFound, UnreadablePicture),
     ),
     "upload_batch": Call(
@@ -70,7 +69,6 @@ IMAGES = {
                 child=_file(), min_length=1, max_length=settings.MAX_FILES_AT_ONCE, help_text=PICTURE
             )
         },
-        takes_key=True,
         errors=(NotFound,),
     ),
     "retrieve": Call("Read an image", _image()),

@@ -21,7 +21,7 @@ from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import new_id, time_of
 from nanobanana.redisdb.managers import Page, Window
-from nanobanana.redisdb.unit_of_work import Operation, unit_of_work
+from nanobanana.redisdb.unit_of_work import Operation, unit_of_work, was_committed
 
 ORIGINAL, THUMB = "original", "thumb"
 THUMB_MIME = "image/webp"
@@ -98,16 +98,11 @@ async def upload_images(
     return await asyncio.gather(*[_attempt(user, session_id, type, *attempt) for attempt in attempts])
 
 
-async def delete_image(*, user: User, image_id: str) -> None:
+async def delete_image(*, user: User, image_id: str, operation: Operation | None = None) -> None:
     """Delete a picture that no message shows; ImageInUse when one does."""
-    image = await get_image(user=user, image_id=image_id)
-    image.__dict__.update(ref_count=0)
-    async with changes_of(user) as work:
-        work.expect_exists(image, NotFound(NO_IMAGE))
-        work.expect_equal(image, "ref_count", ImageInUse())
-        Image.objects.delete(work, image)
-        work.emit(ImageDeleted(session_id=image.session_id, image_id=image.id))
-    await get_storage().delete_prefix(image_prefix(user.id, image.id))
+    if not await was_committed(user.id, operation):
+        await _delete_record(user, image_id, operation)
+    await get_storage().delete_prefix(image_prefix(user.id, image_id))
 
 
 async def clean_up(*, user: User) -> list[Outcome]:
@@ -161,6 +156,16 @@ def _new_image(user: User, session_id: str, type: str, picture: PreparedPicture)
     )
 
 
+async def _delete_record(user: User, image_id: str, operation: Operation | None) -> None:
+    image = await get_image(user=user, image_id=image_id)
+    image.__dict__.update(ref_count=0)
+    async with changes_of(user, operation) as work:
+        work.expect_exists(image, NotFound(NO_IMAGE))
+        work.expect_equal(image, "ref_count", ImageInUse())
+        Image.objects.delete(work, image)
+        work.emit(ImageDeleted(session_id=image.session_id, image_id=image.id))
+
+
 async def _store(user: User, image: Image, picture: PreparedPicture, operation: Operation | None) -> Image:
     planned = image.id
     storage = get_storage()
@@ -185,9 +190,6 @@ async def _discard(user: User, image_id: str) -> None:
 
 
 async def _commit(user: User, image: Image, operation: Operation | None) -> None:
-    if operation:
-        content = f"{operation.fingerprint} {image.sha256} {image.session_id} {image.type}"
-        operation = replace(operation, fingerprint=content)
     async with changes_of(user, operation) as work:
         work.expect_exists(Image.objects.session_key(user.id, image.session_id), NotFound(NO_SESSION))
         Image.objects.create(work, image)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -19,13 +18,11 @@ from media_store.services import ORIGINAL, THUMB, THUMB_MIME, Upload, storage_ke
 from media_store.storage import get_storage
 from media_store.streaming import file_response
 from nanobanana.errors import Forbidden, UnsupportedMedia, ValidationFailed
+from nanobanana.forms import FORM, read_form
 from nanobanana.pagination import listing, window_of
-from nanobanana.pools import BoundedPool
 from nanobanana.serializers import validate
 from nanobanana.throttling import UPLOADS
 from nanobanana.viewsets import ViewSet
-
-_parsers = BoundedPool("multipart", threads=2, waiting=200)
 
 
 class ImageViewSet(SignedInViewSet):
@@ -51,7 +48,7 @@ class ImageViewSet(SignedInViewSet):
         return self.answer({"image": render_image(image)})
 
     async def destroy(self, image_id: str) -> HttpResponse:
-        await services.delete_image(user=self.user, image_id=image_id)
+        await services.delete_image(user=self.user, image_id=image_id, operation=self.operation())
         return self.answer({"message": "Image deleted."})
 
     async def list(self) -> HttpResponse:
@@ -79,10 +76,11 @@ class ImageViewSet(SignedInViewSet):
 
     async def _form(self, name: str, *, most: int) -> tuple[Sequence[Upload], dict[str, str]]:
         """The files of the field `name` and the other fields of a multipart body."""
-        if self.request.content_type != "multipart/form-data":
+        if self.request.content_type != FORM:
             raise UnsupportedMedia("Send the picture as multipart/form-data.")
-        files = await _parsers.run(self._files, name)
-        fields = validate(UploadSerializer, self.request.POST.dict())
+        form, all_files = await read_form(self.request)
+        files = all_files.getlist(name)
+        fields = validate(UploadSerializer, form.dict())
         if not 0 < len(files) <= most:
             sentence = (
                 f"Send 1 to {most} files in this field." if most > 1 else "Send one file in this field."
@@ -90,11 +88,6 @@ class ImageViewSet(SignedInViewSet):
             raise ValidationFailed(details={name: [sentence]})
         uploads = [Upload(str(file.name), file.size or 0, file.file) for file in files]
         return uploads, {"session_id": fields["sessionId"], "type": fields["type"]}
-
-    def _files(self, name: str) -> Sequence[UploadedFile]:
-        # A form sent in chunks has no length, and Django would take it for an empty one.
-        self.request.META.setdefault("CONTENT_LENGTH", str(settings.MAX_FILE_SIZE))
-        return self.request.FILES.getlist(name)
 
 
 class MediaViewSet(ViewSet):

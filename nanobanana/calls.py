@@ -41,7 +41,6 @@ class Call:
     form: Fields | None = None  # files, besides the fields of `body`, as multipart/form-data
     query: Fields = field(default_factory=dict)
     path: Fields = field(default_factory=dict)  # of parameters that are no ids
-    takes_key: bool = False  # Idempotency-Key
     knows_token: bool = False  # a token is of use, but need not be sent
     errors: tuple[type[APIError], ...] = ()
     other_answers: Mapping[int, Answer] = field(default_factory=dict)

@@ -3,13 +3,14 @@
     APIError
     ├── BadRequest 400 invalid_request        ├── Conflict 409 conflict
     │   ├── ValidationFailed validation_failed│   ├── EmailTaken email_taken
-    │   └── MalformedBody malformed_body      │   └── ImageInUse image_in_use
-    ├── Unauthorized 401 unauthorized         ├── PayloadTooLarge 413 payload_too_large
-    │   ├── TokenInvalid token_invalid        ├── UnsupportedMedia 415 unsupported_media_type
-    │   └── CredentialsWrong wrong_credentials├── UnreadablePicture 422 unreadable_picture
-    ├── Forbidden 403 forbidden               ├── IdempotencyMismatch 422 idempotency_mismatch
-    ├── NotFound 404 not_found                ├── TooManyRequests 429 too_many_requests
-    └── MethodNotAllowed 405 …                ├── ServiceUnavailable 503 service_unavailable
+    │   └── MalformedBody malformed_body      │   ├── ImageInUse image_in_use
+    ├── Unauthorized 401 unauthorized         │   └── RequestInFlight request_in_flight
+    │   ├── TokenInvalid token_invalid        ├── PayloadTooLarge 413 payload_too_large
+    │   └── CredentialsWrong wrong_credentials├── UnsupportedMedia 415 unsupported_media_type
+    ├── Forbidden 403 forbidden               ├── UnreadablePicture 422 unreadable_picture
+    ├── NotFound 404 not_found                ├── IdempotencyMismatch 422 idempotency_mismatch
+    └── MethodNotAllowed 405 …                ├── TooManyRequests 429 too_many_requests
+                                              ├── ServiceUnavailable 503 service_unavailable
                                               └── StorageFull 507 storage_full
 
 `exception_handler.py` turns them into HTTP answers, `realtime/consumers.py` into frames and close codes.
@@ -105,6 +106,12 @@ class EmailTaken(Conflict):
 class ImageInUse(Conflict):
     code = "image_in_use"
     message = "A message still shows this picture."
+
+
+class RequestInFlight(Conflict):
+    code = "request_in_flight"
+    message = "The request with this Idempotency-Key is under way; try again shortly."
+    retry_after = 1
 
 
 class PayloadTooLarge(APIError):

@@ -21,12 +21,13 @@ from accounts.viewsets import SignedInViewSet, StrangerViewSet
 from nanobanana import errors
 from nanobanana.calls import Answer, Call, Fields
 from nanobanana.errors import APIError
+from nanobanana.forms import FORM
 from nanobanana.serializers import ID, ErrorSerializer, IdField, MomentField
 from nanobanana.throttling import READING_METHODS
 
 JSON = "application/json"
-FORM = "multipart/form-data"
 TEXT, NUMBER = {"type": "string"}, {"type": "integer", "minimum": 1}
+TRUE = {"type": "string", "enum": ["true"]}
 ULID = {"type": "string", "pattern": f"^{ID}$"}
 MOMENT = {
     "type": "string",
@@ -39,6 +40,7 @@ HEADERS = {
         "Of a change, where its event is; of a read, where the log stood before.",
         TEXT,
     ),
+    "Idempotent-Replayed": ("The answer is that of an earlier request, with the same key.", TRUE),
     "RateLimit-Policy": ("The budget this call counts against: `q` requests in `w` seconds.", TEXT),
     "RateLimit": ("What is left of it: `r` requests; it is whole again in `t` seconds.", TEXT),
     "Retry-After": ("Seconds to wait before the next try.", NUMBER),
@@ -57,10 +59,14 @@ HEADERS_OF_ERROR = {
     503: ("Retry-After", *BUDGET),
     507: ("Retry-After", *BUDGET),
 }
+WAIT_IN_FLIGHT = {"description": "Seconds to wait, of `request_in_flight`.", "schema": NUMBER}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "For 24 hours the same key and request get the same answer and have one effect.",
+    "description": (
+        "For 24 hours the same key and request get the same answer and have one effect. "
+        "Where no token is needed it must be one that nobody else chooses."
+    ),
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 BEARER = {
@@ -132,7 +138,7 @@ class CallSchema(AutoSchema):
     def _get_parameters(self) -> list[dict[str, Any]]:
         names = re.findall(r"{(\w+)}", self.path)
         in_path = {name: self.call.path.get(name, _id_named(name)) for name in names}
-        key = [IDEMPOTENCY_KEY] if self.call.takes_key else []
+        key = [IDEMPOTENCY_KEY] if self.is_write else []
         return [*self._parameters(in_path, "path"), *self._parameters(self.call.query, "query"), *key]
 
     def _parameters(self, fields: Fields, place: str) -> Iterator[dict[str, Any]]:
@@ -173,6 +179,8 @@ class CallSchema(AutoSchema):
 
     def _answer(self, answer: Answer, name: str) -> dict[str, Any]:
         headers = [*answer.headers, *(BUDGET if self.is_counted else ())]
+        if self.is_write:
+            headers.append("Idempotent-Replayed")
         if isinstance(self.view, SignedInViewSet):
             headers.append("X-Sync-Cursor")
         described: dict[str, Any] = {"description": answer.description, "headers": _headers(headers)}
@@ -186,7 +194,7 @@ class CallSchema(AutoSchema):
     def _errors(self) -> Iterator[type[APIError]]:
         call = self.call
         yield from (errors.BadRequest, errors.PayloadTooLarge, APIError)
-        if call.query or call.body or call.takes_key:
+        if call.query or call.body or self.is_write:
             yield errors.ValidationFailed
         if call.body:
             yield from (errors.MalformedBody, errors.UnsupportedMedia)
@@ -198,8 +206,8 @@ class CallSchema(AutoSchema):
             yield from (errors.TooManyRequests, errors.ServiceUnavailable)
         if self.is_counted and self.is_write:
             yield from (errors.Conflict, errors.StorageFull)
-        if call.takes_key:
-            yield errors.IdempotencyMismatch
+        if self.is_write:
+            yield from (errors.RequestInFlight, errors.IdempotencyMismatch)
         yield from call.errors
 
     def _problem(self, classes: list[type[APIError]]) -> dict[str, Any]:
@@ -209,10 +217,13 @@ class CallSchema(AutoSchema):
         if component not in self.registry:
             self.registry.register(component)
             base = self.resolve_serializer(ErrorSerializer, "response").ref
+            headers = _headers(HEADERS_OF_ERROR.get(classes[0].status, BUDGET))
+            if errors.RequestInFlight in classes:
+                headers["Retry-After"] = WAIT_IN_FLIGHT
             codes = {"properties": {"error": {"enum": [error.code for error in classes]}}}
             component.schema = {
                 "description": "\n\n".join(f"`{error.code}`: {error.message}" for error in classes),
-                "headers": _headers(HEADERS_OF_ERROR.get(classes[0].status, BUDGET)),
+                "headers": headers,
                 "content": {JSON: {"schema": {"allOf": [base, codes]}}},
             }
         return self.registry[component].ref

@@ -114,6 +114,7 @@ CORS_ALLOW_HEADERS = [
 ]
 CORS_EXPOSE_HEADERS = [
     "X-Sync-Cursor",
+    "Idempotent-Replayed",
     "X-Request-Id",
     "RateLimit",
     "RateLimit-Policy",

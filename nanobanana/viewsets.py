@@ -4,9 +4,8 @@ What DRF chooses anew for each request (authenticators, parsers, renderer, negot
 an action runs as one short coroutine: authenticate, validate, call one service, render (docs/decisions/0004).
 """
 
-import hashlib
-import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from asgiref.sync import markcoroutinefunction
@@ -16,13 +15,15 @@ from rest_framework import serializers, viewsets
 
 from nanobanana import strict_json
 from nanobanana.calls import Call
-from nanobanana.errors import APIError, MalformedBody, MethodNotAllowed, UnsupportedMedia, ValidationFailed
+from nanobanana.errors import APIError, MalformedBody, MethodNotAllowed, UnsupportedMedia
 from nanobanana.exception_handler import to_response
+from nanobanana.forms import FORM, digest_of_form
+from nanobanana.idempotency import KeyedRequest, answer_once, checked_key, fingerprint_of
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.unit_of_work import Operation
 from nanobanana.responses import json_response, set_headers
 from nanobanana.serializers import validate
-from nanobanana.throttling import Budget, Standing, budget_of_method
+from nanobanana.throttling import READING_METHODS, Budget, Standing, budget_of_method
 
 JSON_TYPES = {"application/json", ""}
 
@@ -39,9 +40,20 @@ class ViewSet(viewsets.ViewSet):
     request: HttpRequest
     budget: Budget  # what the request counts against
     standing: Standing | None = None  # with it, once counted
+    keyed_request: KeyedRequest | None = None  # of a write with an Idempotency-Key
 
     async def admit(self) -> None:
         """Raise Unauthorized or TooManyRequests unless the caller may act."""
+
+    @property
+    def owner_id(self) -> str | None:
+        """Whose Idempotency-Keys the caller's are, once admitted."""
+        return None
+
+    @property
+    def credentials(self) -> str:
+        """What else of the caller must be the same for a request to be the same."""
+        return self.request.META.get("HTTP_AUTHORIZATION", "")
 
     def cursor(self) -> Cursor | None:
         """Of a change, the position of its event; of a read, where the log stood before it."""
@@ -85,7 +97,11 @@ class ViewSet(viewsets.ViewSet):
             raise MethodNotAllowed
         self.budget = self.budgets.get(action) or budget_of_method(self.request.method)
         await self.admit()
-        return await getattr(self, action)(**arguments)
+        act = partial(getattr(self, action), **arguments)
+        if not self._has_key(action):
+            return await act()
+        self.keyed_request = await self._keyed_request()
+        return await answer_once(self.keyed_request, act)
 
     def body(self, serializer_class: type[serializers.Serializer]) -> dict[str, Any]:
         """The body as the serializer's fields."""
@@ -104,19 +120,20 @@ class ViewSet(viewsets.ViewSet):
             raise MalformedBody(f"The body is not JSON: {error}.") from error
 
     def operation(self) -> Operation | None:
-        """What `Idempotency-Key` names: this request, whose repetition gets the same answer."""
-        key = self.request.headers.get("Idempotency-Key")
-        if key is None:
-            return None
-        if not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
-            sentence = "This must be 1 to 255 printable characters without spaces."
-            raise ValidationFailed(details={"Idempotency-Key": [sentence]})
-        request = b"\n".join([str(self.request.method).encode(), self.request.path.encode(), self._content()])
-        return Operation(hashlib.sha256(key.encode()).hexdigest()[:32], hashlib.sha256(request).hexdigest())
+        """What commits know this request by, if it may be repeated under an Idempotency-Key."""
+        return self.keyed_request.operation if self.keyed_request else None
 
-    def _content(self) -> bytes:
-        # An upload's content is known to the service that reads it, which adds it to the fingerprint.
-        return b"" if self.request.content_type == "multipart/form-data" else self.request.body
+    def _has_key(self, action: str) -> bool:
+        is_write = self.request.method not in READING_METHODS and action in self.calls
+        return is_write and "HTTP_IDEMPOTENCY_KEY" in self.request.META
+
+    async def _keyed_request(self) -> KeyedRequest:
+        request = self.request
+        key = checked_key(request.META["HTTP_IDEMPOTENCY_KEY"])
+        content = await digest_of_form(request) if request.content_type == FORM else request.body
+        address, method = request.get_full_path(), str(request.method)
+        fingerprint = fingerprint_of(method.encode(), address.encode(), self.credentials.encode(), content)
+        return KeyedRequest(key, fingerprint, request.path, self.owner_id)
 
     def answer(self, content: dict[str, Any], status: int = 200) -> HttpResponse:
         """A JSON answer; with the cursor, if who asks has a log."""

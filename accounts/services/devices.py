@@ -9,7 +9,7 @@ from nanobanana.errors import (
 )
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.managers import Window
-from nanobanana.redisdb.unit_of_work import unit_of_work
+from nanobanana.redisdb.unit_of_work import Operation, unit_of_work
 
 NO_DEVICE = "There is no such device."
 
@@ -20,13 +20,13 @@ async def list_devices(*, user: User) -> list[Device]:
     return (await Device.objects.apage(user.id, "devices", window)).objects
 
 
-async def sign_out_device(*, user: User, device_id: str) -> None:
+async def sign_out_device(*, user: User, device_id: str, operation: Operation | None = None) -> None:
     """End the tokens and sockets of one of the user's devices; NotFound when there is none of this id."""
     try:
         device = Device.handle(user.id, device_id)
     except DoesNotExist as error:
         raise NotFound(NO_DEVICE) from error
-    async with changes_of(user) as work:
+    async with changes_of(user, operation) as work:
         work.expect_exists(device, NotFound(NO_DEVICE))
         Device.objects.remove_ids(work, "devices", [device.id])
     await Device.objects.say_signed_out(user.id, f"signed-out:{device.id}")

@@ -16,7 +16,7 @@ from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import new_id, time_of
 from nanobanana.redisdb.managers import Page, Window, from_related
-from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork
+from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, was_committed
 
 IMAGES_OF_A_MESSAGE = 20
 TRIES = 50  # to change the images of a message that others change too: of all at once, one succeeds each time
@@ -103,22 +103,28 @@ async def attach_image(
     return await _change_message(user, message_id, change, operation)
 
 
-async def detach_image(*, user: User, message_id: str, image_id: str) -> MessageWithImages:
+async def detach_image(
+    *, user: User, message_id: str, image_id: str, operation: Operation | None = None
+) -> MessageWithImages:
     """Take an image out of a message; NotFound when it is not in it."""
+    if await was_committed(user.id, operation):
+        return await get_message(user=user, message_id=message_id)
 
     def change(message: Message) -> dict[str, Any]:
         if image_id not in message.image_ids:
             raise NotFound(NO_IMAGE)
         return {"image_ids": [shown for shown in message.image_ids if shown != image_id]}
 
-    return await _change_message(user, message_id, change, None)
+    return await _change_message(user, message_id, change, operation)
 
 
-async def delete_message(*, user: User, message_id: str) -> None:
+async def delete_message(*, user: User, message_id: str, operation: Operation | None = None) -> None:
+    if await was_committed(user.id, operation):
+        return
     for _ in range(TRIES):
         found = await get_message(user=user, message_id=message_id)
         try:
-            return await _delete(user, found)
+            return await _delete(user, found, operation)
         except Moved:
             continue
     raise Conflict
@@ -204,10 +210,10 @@ def _change_images(work: UnitOfWork, user: User, message: Message, image_ids: li
     return images
 
 
-async def _delete(user: User, found: MessageWithImages) -> None:
+async def _delete(user: User, found: MessageWithImages, operation: Operation | None) -> None:
     message = found.message
     session = session_handle(user, message.session_id)
-    async with changes_of(user) as work:
+    async with changes_of(user, operation) as work:
         work.expect_exists(session, NotFound(NO_MESSAGE))
         work.expect_exists(message, NotFound(NO_MESSAGE))
         work.expect_equal(message, "image_ids", Moved())

@@ -6,15 +6,17 @@ from chats.models import ARCHIVED, LATEST, TRASHED, Message, Session, TrashedSes
 from chats.services.sessions import NO_SESSION, get_session
 from nanobanana.errors import NotFound
 from nanobanana.events import SessionDeleted
-from nanobanana.redisdb.unit_of_work import unit_of_work
+from nanobanana.redisdb.unit_of_work import Operation, unit_of_work, was_committed
 
 STEP = 500  # messages removed at once
 
 
-async def delete_session(*, user: User, session_id: str) -> None:
+async def delete_session(*, user: User, session_id: str, operation: Operation | None = None) -> None:
     """Move a session to the trash: it is gone everywhere at once."""
+    if await was_committed(user.id, operation):
+        return
     session = await get_session(user=user, session_id=session_id)
-    async with changes_of(user) as work:
+    async with changes_of(user, operation) as work:
         work.expect_exists(session, NotFound(NO_SESSION))
         Session.objects.move_to_trash(work, session, TrashedSession(user.id, session.id))
         work.emit(SessionDeleted(session_id=session.id))

@@ -40,5 +40,6 @@ _directory = Path(__file__).parent / "scripts"
 commit = Script(_directory / "commit.lua")
 fetch = Script(_directory / "fetch.lua")
 intersect = Script(_directory / "intersect.lua")
+recall = Script(_directory / "recall.lua")
 read_log = Script(_directory / "read_log.lua")
 replace_value = Script(_directory / "replace_value.lua")

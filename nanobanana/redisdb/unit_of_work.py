@@ -30,6 +30,14 @@ class Operation:
     id: str
     fingerprint: str
 
+    def key(self, owner_id: str) -> str:
+        return operation_key(owner_id, f"client:{self.id}")
+
+    @property
+    def mark(self) -> str:
+        """The fingerprint as scripts take it, which is never empty."""
+        return f"={self.fingerprint}"
+
 
 class UnitOfWork:
     """Collects expectations, writes and events; `commit` sends them as one script.
@@ -149,18 +157,14 @@ class UnitOfWork:
         return index
 
     def _all_keys(self) -> list[str]:
-        operation_id = f"client:{self.operation.id}" if self.operation else secrets.token_hex(8)
-        fixed = [
-            operation_key(self.owner_id, operation_id),
-            log_key(self.owner_id),
-            events_key(self.owner_id),
-        ]
-        return [*fixed, *self._keys]
+        own_key = operation_key(self.owner_id, secrets.token_hex(8))
+        key = self.operation.key(self.owner_id) if self.operation else own_key
+        return [key, log_key(self.owner_id), events_key(self.owner_id), *self._keys]
 
     def _arguments(self) -> list[Argument]:
         arguments: list[Argument] = [
             CLIENT_OPERATION_KEPT if self.operation else OWN_OPERATION_KEPT,
-            f"={self.operation.fingerprint}" if self.operation else "",
+            self.operation.mark if self.operation else "",
             milliseconds(now()),
             secrets.token_hex(4),
             EVENTS_KEPT,
@@ -196,3 +200,13 @@ async def unit_of_work(owner_id: str, operation: Operation | None = None) -> Asy
     work = UnitOfWork(owner_id, operation)
     yield work
     await work.commit()
+
+
+async def was_committed(owner_id: str, operation: Operation | None) -> bool:
+    """Whether a client's operation was done before; for what its commit would no longer find."""
+    if operation is None:
+        return False
+    found = await scripts.recall([operation.key(owner_id)], [operation.mark])
+    if found == "mismatch":
+        raise OperationMismatch(operation.id)
+    return found == "done"

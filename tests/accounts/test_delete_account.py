@@ -51,7 +51,7 @@ async def assert_gone(anybody: httpx.AsyncClient, person: Person) -> None:
     """Nothing is left but what a retry needs and what ends by itself, soon; the address is free."""
     remains = await keys_of(person.id)
     kinds = {key.split("}:")[1].partition(":")[0] for key in remains}
-    assert kinds <= {"operation", "ticket", "verify", "reset"}
+    assert kinds <= {"operation", "answer", "ticket", "verify", "reset"}
     assert all(0 < life <= DAY for life in remains.values())
     assert await files_of(person) == []
     assert await get_client().hexists(DELETIONS, person.id) is False

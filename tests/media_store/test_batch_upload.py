@@ -177,12 +177,13 @@ async def test_a_repeated_batch_stores_each_picture_once(alice: Person, session:
     assert len(await stored_keys(alice.id)) == 4
 
 
-async def test_other_files_under_the_same_key_fail(alice: Person, session: dict[str, Any]) -> None:
+async def test_other_files_under_the_same_key_are_refused(alice: Person, session: dict[str, Any]) -> None:
     key = {"Idempotency-Key": "batch-1"}
     red, blue = ("red.png", picture(colour="red")), ("blue.png", picture(colour="blue"))
     await send(alice.laptop, session["id"], red, blue, headers=key)
-    answer = await send(alice.laptop, session["id"], red, red, headers=key)
-    assert [failure["error"] for failure in answer.json()["results"]["failed"]] == ["idempotency_mismatch"]
+    for files in ([red, red], [red], [blue, red], [red, ("other.png", blue[1])]):
+        answer = await send(alice.laptop, session["id"], *files, headers=key)
+        assert (answer.status_code, answer.json()["error"]) == (422, "idempotency_mismatch")
     assert await count_of(alice) == 2
 
 

@@ -40,7 +40,7 @@ def test_a_child_has_the_status_of_its_parent() -> None:
 
 
 def test_what_is_worth_trying_again_says_when() -> None:
-    assert {error.status for error in ERRORS if error.retry_after} == {429, 503, 507}
+    assert {error.status for error in ERRORS if error.retry_after} == {409, 429, 503, 507}
 
 
 def test_the_drawing_shows_all_of_them() -> None:

@@ -97,3 +97,14 @@ async def test_twenty_sessions_are_one_question(alice: Person, asked: Asked) -> 
     await asked()
     assert len((await alice.get("/api/sessions")).json()["sessions"]) == 20
     assert len(await asked()) == 2
+
+
+async def test_an_idempotency_key_takes_two_questions_more_and_a_repetition_two_in_all(
+    alice: Person, things: dict[str, str], asked: Asked
+) -> None:
+    await alice.post("/api/sessions", headers={"Idempotency-Key": "so-that-redis-knows-the-scripts"})
+    await asked()
+    for times in (4, 2):
+        answer = await alice.post("/api/sessions", headers={"Idempotency-Key": "counted"})
+        assert answer.status_code == 201
+        assert len(await asked()) == times

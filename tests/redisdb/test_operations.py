@@ -10,7 +10,7 @@ from nanobanana.redisdb.event_log import read_behind
 from nanobanana.redisdb.exceptions import CommitRefused, OperationMismatch
 from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.managers import Window
-from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work
+from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work, was_committed
 from tests.redisdb.support import everything_stored, speaking_to
 from tests.redisdb.toys import Box, Shelf, Told, boxes_of, make_box, make_shelf
 from tests.support.lossy_proxy import lossy_proxy
@@ -155,6 +155,19 @@ async def test_a_request_that_changed_nothing_is_remembered_too(owner: str) -> N
         Shelf.objects.update(work, shelf, title="changed since")
     assert not (await name_it()).changed
     assert (await Shelf.objects.aget(owner, shelf.id)).title == "changed since"
+
+
+async def test_it_can_be_asked_whether_a_request_was_done(owner: str) -> None:
+    shelf, operation = await make_shelf(owner), Operation("key", "put")
+    assert not await was_committed(owner, operation)
+    await put_box(shelf, "box", operation)
+    stored = await everything_stored()
+    assert await was_committed(owner, operation)
+    assert not await was_committed(new_id(), operation)
+    assert not await was_committed(owner, None)
+    with pytest.raises(OperationMismatch):
+        await was_committed(owner, Operation("key", "put another"))
+    assert await everything_stored() == stored
 
 
 async def test_a_client_is_remembered_for_a_day_and_our_own_retries_for_a_minute(
