@@ -46,7 +46,7 @@ demo: $(VENV)/.run  ## Run the demonstration against a running server
 	@exec $(BIN)/python manage.py demo $(ARGS)
 
 clean:  ## Remove the virtual environment and caches; data under var/ stays
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf $(VENV) $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 
 # Without it the tests of the TypeScript client are skipped, and say so.
 compiler:
