@@ -16,7 +16,7 @@ TYPESCRIPT = (ROOT / "clients/typescript/src/models.ts").read_text(encoding="utf
 OWN_NAMES = {  # of components that the schema names after their calls
     "Ticket": "MakeTicketForSocketAnswer",
     "Health": "CheckHealthAnswer",
-    "LogPage": "ReadLogAnswer",
+    "LogPage": "HearWhatHappenedAnswer",
     "Branches": "ListBranchesOfMessageAnswer",
 }
 OF_CLIENTS = {"Page", "SearchPage"}

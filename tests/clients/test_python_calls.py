@@ -113,9 +113,10 @@ async def messages(client: NanobananaClient) -> None:
     with pytest.raises(ApiError) as refused:
         await client.messages.update(message.id, text="Three", if_match=message.revision)
     assert refused.value.status == 412
-    assert [former.text for former in await client.messages.revisions(message.id)] == ["One"]
+    assert [each.text for each in await client.messages.revisions(message.id)] == ["Two", "One"]
     assert (await client.messages.restore(message.id, message.revision)).text == "One"
-    assert [former.text async for former in client.messages.each_revision(message.id)] == ["Two", "One"]
+    texts = [each.text async for each in client.messages.each_revision(message.id, limit=1)]
+    assert texts == ["One", "Two", "One"]
     version = await client.messages.create(session.id, text="Another", edited_of=message.id)
     branches = await client.messages.branches(message.id)
     assert [each.id for each in branches.branches] == [message.id, version.id]

@@ -175,7 +175,7 @@ class LogPage:
 
 @dataclass(frozen=True)
 class Revision:
-    """What a message was from `updated_at` on, until it was changed."""
+    """What a message was from `updated_at` on."""
 
     revision: int
     text: str

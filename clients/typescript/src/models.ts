@@ -137,7 +137,7 @@ export interface LogPage {
   resyncRequired: boolean;
 }
 
-/** What a message was from `updatedAt` on, until it was changed. */
+/** What a message was from `updatedAt` on. */
 export interface Revision {
   revision: number;
   text: string;

@@ -75,9 +75,10 @@ test("messages", async () => {
   const changed = await client.messages.update(message.id, { text: "Two" }, { ifMatch });
   assert.deepEqual([changed.text, changed.revision], ["Two", ifMatch + 1]);
   assert.equal((await refusal(client.messages.update(message.id, { text: "Three" }, { ifMatch }))).status, 412);
-  assert.deepEqual((await client.messages.revisions(message.id)).items.map(({ text }) => text), ["One"]);
+  const revisions = await client.messages.revisions(message.id);
+  assert.deepEqual(revisions.items.map(({ text }) => text), ["Two", "One"]);
   assert.equal((await client.messages.restore(message.id, ifMatch)).text, "One");
-  assert.equal((await allOf(client.messages.eachRevision(message.id, { limit: 1 }))).length, 2);
+  assert.equal((await allOf(client.messages.eachRevision(message.id, { limit: 1 }))).length, 3);
   const version = await client.messages.create(session.id, { text: "Another", editedOf: message.id });
   const { branches, activeId } = await client.messages.branches(message.id);
   assert.deepEqual([branches.map(({ id }) => id), activeId], [[message.id, version.id], version.id]);

@@ -106,7 +106,7 @@ class Messages(Resource):
         offset: int | None = None,
         cursor: str | None = None,
     ) -> Page[Revision]:
-        """What it was before each change, newest first, 20 a page."""
+        """What it is, and what it was before each change, newest first, 20 a page."""
         query = {"limit": limit, "offset": offset, "cursor": cursor}
         return await self._page(f"/api/messages/{message_id}/revisions", "revisions", Revision, **query)
 

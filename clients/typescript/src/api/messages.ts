@@ -71,7 +71,7 @@ export class Messages extends Resource {
     return (await this.destroy(`/api/messages/${messageId}/images/${imageId}`, options)).messageData;
   }
 
-  /** What it was before each change, newest first, 20 a page. */
+  /** What it is, and what it was before each change, newest first, 20 a page. */
   async revisions(messageId: string, options: Paging = {}): Promise<Page<Revision>> {
     return this.page(`/api/messages/${messageId}/revisions`, "revisions", options);
   }
