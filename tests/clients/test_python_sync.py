@@ -2,13 +2,15 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from nanobanana_client import ApiError, Change, NanobananaClient, SyncClient
+from nanobanana_client import ApiError, Change, MemoryTokens, NanobananaClient, SyncClient, Tokens
 
+from tests.accounts.test_tokens import claims_of, signed
 from tests.clients.bad_network import BadNetwork
 from tests.clients.conftest import QUICK
 from tests.support.people import PATIENCE, Person
@@ -272,3 +274,17 @@ async def test_signing_the_device_out_ends_it(
         await device.hears("connected")
         await alice.laptop.post("/api/auth/logout")
         assert (await device.hears("ended")).error.status == 401
+
+
+async def test_a_token_that_ends_is_renewed_in_place(alice: Person, session_id: str) -> None:
+    end = int(time.time()) + 2
+    store = MemoryTokens(
+        Tokens(signed(claims_of(alice.phone.token) | {"exp": end}), alice.phone.refresh_token)
+    )
+    async with NanobananaClient(alice.phone.server.url, store=store) as client:
+        async with listening(client, session_id) as device:
+            await device.hears("connected")
+            await asyncio.sleep(end + 0.5 - time.time())
+            await alice.make_message(session_id, "after the end of the first token")
+            await device.until(lambda: bool(device.texts))
+            assert len(device.all("connected")) == 1

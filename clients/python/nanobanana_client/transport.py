@@ -61,12 +61,16 @@ class Transport:
         files: Any = None,
         headers: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        keyed: bool = True,
         credentials: Credentials = "needed",
         retries: int | None = None,
         timeout: float | None = None,
         also_right: int | None = None,
     ) -> Answer:
-        """The answer of a call. The attempts at a write share an `Idempotency-Key`: it has one effect."""
+        """The answer of a call. The attempts at a write share an `Idempotency-Key`: it has one effect.
+
+        A write that may as well happen twice is not `keyed`: the server need not remember its answer.
+        """
         request = self._http.build_request(
             method,
             self.url + path,
@@ -77,7 +81,7 @@ class Transport:
             headers=headers,
             timeout=timeout or self._timeout,
         )
-        if method not in READS:
+        if method not in READS and keyed:
             request.headers["Idempotency-Key"] = idempotency_key or secrets.token_urlsafe(16)
         response = await self._send_signed(
             request, credentials, self._retries if retries is None else retries

@@ -38,6 +38,8 @@ export interface Call extends WriteOptions {
   form?: FormData;
   headers?: Record<string, string>;
   credentials?: "needed" | "if there" | "none";
+  /** False for a write that may as well happen twice: then the server need not remember its answer. */
+  keyed?: boolean;
   retries?: number;
   timeout?: number;
   alsoRight?: number;
@@ -138,7 +140,7 @@ export class Transport {
       headers.set("Content-Type", encoded.headers.get("Content-Type") ?? "multipart/form-data");
       body = await encoded.blob();
     }
-    if (!READS.includes(method)) headers.set("Idempotency-Key", call.idempotencyKey ?? newKey());
+    if (!READS.includes(method) && call.keyed !== false) headers.set("Idempotency-Key", call.idempotencyKey ?? newKey());
     return {
       address: this.url + path + queryOf(call.query),
       method,
@@ -229,7 +231,8 @@ function queryOf(query: Query = {}): string {
   for (const [name, value] of Object.entries(query)) {
     if (value !== null && value !== undefined) given.set(name, String(value));
   }
-  return given.size ? `?${given}` : "";
+  const text = given.toString();
+  return text && `?${text}`;
 }
 
 /** Not randomUUID, which pages without https do not have. */

@@ -70,7 +70,7 @@ class Accounts(Resource):
         await self._delete(f"/api/auth/devices/{device_id}")
 
     async def socket_ticket(self, **options: Any) -> Ticket:
-        return decode(Ticket, await self._post("/api/auth/ws-ticket", **options))
+        return decode(Ticket, await self._post("/api/auth/ws-ticket", keyed=False, **options))
 
     def export_zip(self) -> AsyncIterator[bytes]:
         """Everything of the account, as a zip in pieces."""

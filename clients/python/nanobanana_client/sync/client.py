@@ -106,7 +106,7 @@ class SyncClient:
             await delivering
 
     def stop(self) -> None:
-        """No handler is called after the one that runs; `cursor` is where to go on from."""
+        """For good. No handler is called after the one that runs; `cursor` is where to go on from."""
         self._is_stopped = True
         self._inbox.close(at_once=True)
         if self._working:

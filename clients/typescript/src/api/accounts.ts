@@ -79,7 +79,7 @@ export class Accounts extends Resource {
   }
 
   async socketTicket(options: Call = {}): Promise<Ticket> {
-    return this.post("/api/auth/ws-ticket", undefined, options);
+    return this.post("/api/auth/ws-ticket", undefined, { ...options, keyed: false });
   }
 
   /** Everything of the account, as a zip; `new Response(stream).blob()` makes a file of it. */

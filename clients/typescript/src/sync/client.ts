@@ -113,7 +113,7 @@ export class SyncClient {
     }
   }
 
-  /** No handler is called after the one that runs; `cursor` is where to go on from. */
+  /** For good. No handler is called after the one that runs; `cursor` is where to go on from. */
   stop(): void {
     this.#stopping.abort();
     void this.#inbox.close({ atOnce: true });
