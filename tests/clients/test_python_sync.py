@@ -281,10 +281,12 @@ async def test_a_token_that_ends_is_renewed_in_place(alice: Person, session_id: 
     store = MemoryTokens(
         Tokens(signed(claims_of(alice.phone.token) | {"exp": end}), alice.phone.refresh_token)
     )
-    async with NanobananaClient(alice.phone.server.url, store=store) as client:
-        async with listening(client, session_id) as device:
-            await device.hears("connected")
-            await asyncio.sleep(end + 0.5 - time.time())
-            await alice.make_message(session_id, "after the end of the first token")
-            await device.until(lambda: bool(device.texts))
-            assert len(device.all("connected")) == 1
+    async with (
+        NanobananaClient(alice.phone.server.url, store=store) as client,
+        listening(client, session_id) as device,
+    ):
+        await device.hears("connected")
+        await asyncio.sleep(end + 0.5 - time.time())
+        await alice.make_message(session_id, "after the end of the first token")
+        await device.until(lambda: bool(device.texts))
+        assert len(device.all("connected")) == 1
