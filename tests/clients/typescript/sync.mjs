@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { clientOf, laptop, NOBODY, QUICK, refusal, setting, until } from "./setting.mjs";
 
-const EVENTS = 200;
+const EVENTS = 100;
 
 /** A SyncClient and all it told. */
 function listening(client, sessionIds, options = {}) {
