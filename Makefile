@@ -6,7 +6,7 @@ TYPESCRIPT := clients/typescript
 TSC := $(TYPESCRIPT)/node_modules/.bin/tsc
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-floor fuzz client compiler openapi lint format bench demo clean
+.PHONY: help run test test-floor fuzz stress client compiler openapi lint format bench demo clean
 
 help:  ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test-floor: $(VENV)/.dev compiler  ## Run all tests on the oldest Redis supporte
 
 fuzz: $(VENV)/.dev  ## Attack every call with 6,000 requests made up from the schema
 	@FUZZ_CASES=6000 exec $(BIN)/python -m pytest -n0 -s -o timeout=0 tests/test_fuzz.py
+
+stress: $(VENV)/.dev  ## Run the tests of many changes at once for long
+	@STRESS=1 exec $(BIN)/python -m pytest -n0 -o timeout=0 -m stress
 
 client: $(TSC)  ## Build the TypeScript client
 	@npm run --silent --prefix $(TYPESCRIPT) build

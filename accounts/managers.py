@@ -33,7 +33,6 @@ DEVICE_LIFE = 1000 * max(settings.JWT_EXPIRES_IN, settings.REFRESH_EXPIRES_IN)  
 DEVICES_KEPT = 50  # of one user
 SEEN_EVERY = 300_000  # milliseconds: how old a device's `last_seen_at` may become while it makes requests
 STEP = 1000  # devices removed at once
-TURN = 60  # seconds
 
 logger = logging.getLogger(__name__)
 _admit = Script(Path(__file__).parent / "scripts" / "admit.lua")
@@ -121,10 +120,6 @@ class UserManager(Manager["User"]):
     async def end_deletion(self, user_id: str) -> None:
         await ask("UNLINK", log_key(user_id), events_key(user_id))
         await ask("HDEL", global_key("deletions"), user_id)
-
-    async def take_turn(self) -> bool:
-        """Whether this process is the one that looks after the deletions now; one is, in each TURN."""
-        return bool(await ask("SET", global_key("deletions", "turn"), 1, "NX", "EX", TURN))
 
     async def _holder(self, email: str) -> str | None:
         """Whose the address is: a user id, a claim, or None."""

@@ -12,6 +12,8 @@ from tempfile import TemporaryDirectory
 import httpx
 import psutil
 
+from nanobanana.redisdb import embedded
+
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT = 30.0  # seconds
 STOP_TIMEOUT = 15.0
@@ -20,8 +22,9 @@ STOP_TIMEOUT = 15.0
 class Server:
     """A running server and the CPU time of its processes."""
 
-    def __init__(self, port: int, process: psutil.Process) -> None:
+    def __init__(self, port: int, process: psutil.Process, directory: Path) -> None:
         self.port = port
+        self.redis_url = embedded.url(directory / "redis")
         self.url = f"http://127.0.0.1:{port}"
         self._process = process
 
@@ -54,7 +57,7 @@ def running_server() -> Iterator[Server]:
             environment = {**os.environ, **settings(directory, port)}
             process = psutil.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         try:
-            server = Server(port, process)
+            server = Server(port, process, Path(directory))
             wait_until_ready(server, process, log)
             yield server
         finally:

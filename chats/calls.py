@@ -6,7 +6,11 @@ from chats.serializers import (
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
+    DeleteSessionSerializer,
+    DuplicateSessionSerializer,
     MessageSerializer,
+    RestoreRevisionSerializer,
+    RevisionSerializer,
     SessionFilterSerializer,
     SessionSerializer,
     StatsSerializer,
@@ -14,12 +18,13 @@ from chats.serializers import (
     UpdateSessionSerializer,
 )
 from media_store.serializers import ImageSerializer
-from nanobanana.calls import Call, Fields, page_query, sentence
+from nanobanana.calls import SAME_REVISION, Call, Fields, page_query, sentence
 from nanobanana.pagination import PaginationSerializer
 from nanobanana.serializers import IdField
 
 SESSIONS_A_PAGE = 20
 MESSAGES_A_PAGE = 50
+REVISIONS_A_PAGE = 20
 
 
 def _session() -> Fields:
@@ -53,7 +58,26 @@ SESSIONS = {
     ),
     "retrieve": Call("Read a session", _session()),
     "update": Call("Change a session", {**sentence(), **_session()}, body=UpdateSessionSerializer),
-    "destroy": Call("Delete a session", sentence()),
+    "destroy": Call(
+        "Delete a session",
+        sentence(),
+        "It goes to the trash; with `permanent` it is gone for good, also from there.",
+        query=DeleteSessionSerializer().fields,
+    ),
+    "list_trash": Call(
+        "List the trash",
+        {"sessions": SessionSerializer(many=True, help_text="Deleted last first."), **_pagination()},
+        "Sessions are purged `TRASH_DAYS` after they came here.",
+        query=page_query(SESSIONS_A_PAGE),
+    ),
+    "restore": Call("Restore a session", {**sentence(), **_session()}),
+    "duplicate": Call(
+        "Duplicate a session",
+        {**sentence(), **_session()},
+        "The copy has all messages, with their times, and shows the same pictures.",
+        status=201,
+        body=DuplicateSessionSerializer,
+    ),
     "stats": Call("Count what is in a session", {"stats": StatsSerializer(help_text="The numbers.")}),
 }
 
@@ -66,20 +90,70 @@ SESSION_MESSAGES = {
             "order": serializers.ChoiceField(
                 choices=("asc", "desc"), default="asc", help_text="Oldest or newest first."
             ),
+            "branch": serializers.ChoiceField(
+                choices=("all", "active"),
+                default="all",
+                help_text="Everything, or without what was replaced by an edit.",
+            ),
             "before": IdField(required=False, help_text="Read backwards from this message."),
             "after": IdField(required=False, help_text="Read on from this message; not with `before`."),
         },
     ),
-    "create": Call("Write a message", _changed(), status=201, body=CreateMessageSerializer),
+    "create": Call(
+        "Write a message",
+        _changed(),
+        status=201,
+        body=CreateMessageSerializer,
+        has_etag=True,
+    ),
 }
 
 MESSAGES = {
-    "retrieve": Call("Read a message", {"message": MessageSerializer(help_text="With its pictures.")}),
-    "update": Call("Change a message", _changed(), body=UpdateMessageSerializer),
-    "destroy": Call("Delete a message", sentence()),
+    "retrieve": Call(
+        "Read a message",
+        {"message": MessageSerializer(help_text="With its pictures.")},
+        has_etag=True,
+        other_answers={304: SAME_REVISION},
+    ),
+    "update": Call(
+        "Change a message",
+        _changed(),
+        body=UpdateMessageSerializer,
+        takes_if_match=True,
+        has_etag=True,
+    ),
+    "destroy": Call("Delete a message", sentence(), takes_if_match=True),
     "list_images": Call(
         "List the images of a message", {"images": ImageSerializer(many=True, help_text="In order.")}
     ),
-    "attach_image": Call("Add an image to a message", _changed(), body=AttachImageSerializer),
-    "detach_image": Call("Take an image out of a message", _changed()),
+    "attach_image": Call(
+        "Add an image to a message",
+        _changed(),
+        body=AttachImageSerializer,
+        takes_if_match=True,
+        has_etag=True,
+    ),
+    "detach_image": Call("Take an image out of a message", _changed(), takes_if_match=True, has_etag=True),
+    "list_revisions": Call(
+        "List the revisions of a message",
+        {
+            "revisions": RevisionSerializer(many=True, help_text="The newest first."),
+            **_pagination(),
+        },
+        query=page_query(REVISIONS_A_PAGE),
+    ),
+    "restore": Call(
+        "Restore a revision of a message",
+        _changed(),
+        body=RestoreRevisionSerializer,
+        takes_if_match=True,
+        has_etag=True,
+    ),
+    "list_branches": Call(
+        "List the branches of a message",
+        {
+            "branches": MessageSerializer(many=True, help_text="Its versions, the oldest first."),
+            "activeId": IdField(allow_null=True, help_text="Which of them is on the active branch."),
+        },
+    ),
 }

@@ -1,22 +1,64 @@
 """Where sessions and messages are stored and found."""
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from nanobanana.redisdb.fields import milliseconds, now
+from nanobanana.redisdb.client import ask, get_client
+from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.fields import milliseconds
+from nanobanana.redisdb.ids import EPOCH, MILLISECOND
 from nanobanana.redisdb.indexes import Index
-from nanobanana.redisdb.managers import Manager, Page, Related, Window
+from nanobanana.redisdb.keys import global_key, owner_key
+from nanobanana.redisdb.managers import Manager, Page, Related, Window, arguments_of
+from nanobanana.redisdb.scripts import READING, Script
 from nanobanana.redisdb.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
-    from chats.models import Message, Session, TrashedSession
+    from chats.models import Message, Session
+
+S = TypeVar("S", bound="Session")
+NOTES = global_key("trash")  # user id → from when on there is something to remove
+USERS_AT_ONCE = 100
+STEP = 500  # sessions read at once
+
+_scripts = Path(__file__).parent / "scripts"
+_note_removal = Script(_scripts / "note_removal.lua")
+_settle_removal = Script(_scripts / "settle_removal.lua")
+
+REVISIONS_KEPT = 100  # former versions of one message
+REVISIONS = Index("message:{id}:revisions", score="revision")  # how they are sorted; a hash holds them
+
+_branches = _scripts / "libraries" / "branches.lua"
+_active_branch = Script(_scripts / "active_branch.lua", READING, _branches)
+_siblings = Script(_scripts / "siblings.lua", READING, _branches)
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
-class SessionManager(Manager["Session"]):
-    async def alist(self, user_id: str, index: Index, window: Window) -> "Page[Session]":
+@dataclass(frozen=True)
+class Revision:
+    """A version of a message, its present one or a former one."""
+
+    id: str  # the message's
+    revision: int
+    text: str
+    params: Any
+    image_ids: list[str]
+    updated_at: datetime
+
+
+class SessionManager(Manager[S]):
+    """Sessions of one kind; and the notes, outside of the users' slots, of who has some to remove."""
+
+    async def alist(self, user_id: str, index: Index, window: Window) -> Page[S]:
         """A part of one of the lists of a user's sessions."""
         return await self.apage(user_id, index.name, window)
 
-    async def alist_tagged(self, user_id: str, index: Index, tag: str, window: Window) -> "Page[Session]":
+    async def alist_tagged(self, user_id: str, index: Index, tag: str, window: Window) -> Page[S]:
         """The same of those that have this tag; costs by how many there are."""
         tagged = self.model.indexes[-1].name.format(tags=tag)
         entries = await self.entries_in_all(user_id, index.name, [tagged])
@@ -28,21 +70,155 @@ class SessionManager(Manager["Session"]):
         found = await self.aget_many(user_id, chosen)
         return Page(found.objects, len(entries), first, vanished=found.vanished)
 
-    def move_to_trash(self, work: UnitOfWork, session: "Session", trashed: "TrashedSession") -> None:
-        """Rename the session's key, so that all that asks for the session misses it from now on."""
-        self.unindex(work, session)
-        work.rename(session.key, trashed.key)
-        moment = str(milliseconds(now()))
-        work.write("set", trashed.key, "deleted_at", moment)
-        work.write("index", trashed.indexes[0].key(session.owner_id), moment, session.id)
+    async def find(self, user_id: str, session_id: str) -> S | None:
+        try:
+            return await self.aget(user_id, session_id)
+        except DoesNotExist:
+            return None
+
+    def receive(self, work: UnitOfWork, session: "Session", **changes: Any) -> S:
+        """Make a session that was read one of this kind, by renaming its key: what asks for the former kind
+        misses it from then on. The index entries follow, and `changes` are written.
+        """
+        kept = {name: getattr(session, name) for name in self.model.fields.keys() & session.fields.keys()}
+        moved = self.model(session.owner_id, session.id, **{**kept, **changes})
+        type(session).objects.unindex(work, session)
+        for name in set(chain.from_iterable(index.scope + index.order for index in moved.indexes)) - set(
+            changes
+        ):
+            work.expect_equal(session, name)
+        work.rename(session.key, moved.key)
+        stored, absent = self._split(changes)
+        absent += session.fields.keys() - self.model.fields.keys()
+        if stored:
+            work.write("set", moved.key, *stored)
+        if absent:
+            work.write("unset", moved.key, *absent)
+        self.index(work, moved)
+        work.refresh(moved)
+        return moved
+
+    async def up_to(self, user_id: str, index: Index, moment: datetime, *, limit: int) -> list[S]:
+        """The sessions that an index of theirs lists up to this moment, the earliest first."""
+        ids = await self.ids_up_to(user_id, index.name, score=milliseconds(moment), limit=limit)
+        steps = [ids[first : first + STEP] for first in range(0, len(ids), STEP)]
+        pages = [await self.aget_many(user_id, step) for step in steps]
+        return list(chain.from_iterable(page.objects for page in pages))
+
+    async def earliest(self, user_id: str, index: Index) -> datetime | None:
+        """The lowest score of an index that sorts by moments."""
+        entries = await ask("ZRANGE", owner_key(user_id, index.name), 0, 0, "WITHSCORES")
+        return EPOCH + int(entries[1]) * MILLISECOND if entries else None
+
+    # ---- who has something to remove
+    async def note_removal(self, user_id: str, due: datetime) -> None:
+        """Note, before it is so, that the user will have something to remove from `due` on."""
+        await _note_removal([NOTES], [user_id, milliseconds(due)])
+
+    async def noted(self, until: datetime, *, offset: int) -> list[tuple[str, str]]:
+        """[(user id, note)] of some who have something to remove by then, the earliest first."""
+        window = ("WITHSCORES", "LIMIT", offset, USERS_AT_ONCE)
+        rows = await ask("ZRANGEBYSCORE", NOTES, "-inf", milliseconds(until), *window)
+        return list(zip(rows[::2], rows[1::2], strict=True))
+
+    async def all_noted(self) -> AsyncIterator[str]:
+        """The ids of all users who have something to remove now or later, for commands."""
+        async for user_id, _ in get_client().zscan_iter(NOTES, count=USERS_AT_ONCE):
+            yield user_id
+
+    async def settle_removal(self, user_id: str, note: str, due: datetime | None, later: datetime) -> None:
+        """Put the next moment into the note that was read; without one it is looked at `later`, then goes."""
+        following = "" if due is None else milliseconds(due)
+        await _settle_removal([NOTES], [user_id, note, following, milliseconds(later)])
 
 
 class MessageManager(Manager["Message"]):
+    """Messages, and their former versions: one hash a message, by their revision."""
+
+    async def apage_of(self, user_id: str, session_id: str, window: Window) -> "Page[Message]":
+        """Messages of a session of any kind, with their images among the related."""
+        return await self.apage(user_id, self.index_of(session_id), window, related=["image_ids"])
+
+    def index_of(self, session_id: str) -> str:
+        return self.model.indexes[0].name.format(session_id=session_id)
+
     async def alist(self, session: "Session", window: Window) -> "Page[Message]":
         """Messages of a session with their images, in one round trip; DoesNotExist without the session."""
-        index = self.model.indexes[0].name.format(session_id=session.id)
+        index = self.index_of(session.id)
         return await self.apage(session.owner_id, index, window, required=session, related=["image_ids"])
+
+    async def alist_active(self, session: "Session", window: Window) -> "Page[Message]":
+        """The same of those on the session's active branch; costs by the page and the number of edits."""
+        messages, edits = self._keys_of_session(session.owner_id, session.id)
+        keys, arguments = [messages, session.key, edits], arguments_of(window)
+        return await self._fetch(session.owner_id, keys, arguments, ["image_ids"], (), _active_branch)
+
+    async def asiblings(self, message: "Message") -> "tuple[Page[Message], str | None]":
+        """The versions of a message that was read, and which of them is on the active branch."""
+        owner_id, relations = message.owner_id, self._relations(message.owner_id, ["image_ids"])
+        arguments = [self.model.key_prefix(owner_id), message.id, *relations]
+        keys = self._keys_of_session(owner_id, message.session_id)
+        active_id, rows, related_rows = await _siblings(keys, arguments)
+        return self._page(owner_id, len(rows) // 2, 0, rows, related_rows), active_id or None
 
     async def aget_with_images(self, user_id: str, message_id: str) -> "tuple[Message, Related]":
         """A message, its images and its session (absent from the related when in the trash)."""
         return await self.aget_with_related(user_id, message_id, related=["image_ids", "session_id"])
+
+    async def arevisions(self, message: "Message", window: Window) -> Page[Revision]:
+        """The versions of a message that was read, its present one first, then the former ones."""
+        newest = message.revision - window.offset
+        if window.behind:
+            newest = min(message.revision, int(window.behind[0]) - 1)
+        numbers = range(newest, max(-1, newest - window.limit), -1)
+        pipeline = get_client().pipeline(transaction=False)
+        pipeline.hlen(self.revisions_key(message))
+        pipeline.hmget(self.revisions_key(message), ["", *numbers])  # a field there must be
+        kept, stored = await pipeline.execute()
+        found = [_revision_of(message, *pair) for pair in zip(numbers, stored[1:], strict=True)]
+        return Page([each for each in found if each], kept + 1, message.revision - newest)
+
+    async def aget_revision(self, message: "Message", number: int) -> Revision | None:
+        """The version of this number of a message that was read, unless it is not kept."""
+        return _revision_of(message, number, await ask("HGET", self.revisions_key(message), str(number)))
+
+    def keep_revision(self, work: UnitOfWork, message: "Message") -> None:
+        """Keep what a message that was read says now, and let go of the oldest version."""
+        version = {name: getattr(message, name) for name in ("text", "params", "image_ids")}
+        content = _to_json({**version, "updated_at": milliseconds(message.updated_at)})
+        work.write("set", self.revisions_key(message), str(message.revision), content)
+        work.write("unset", self.revisions_key(message), str(message.revision - REVISIONS_KEPT))
+
+    def delete(self, work: UnitOfWork, instance: "Message") -> None:
+        super().delete(work, instance)
+        work.write("delete", self.revisions_key(instance))
+
+    def discard(self, work: UnitOfWork, instance: "Message") -> None:
+        super().discard(work, instance)
+        work.write("delete", self.revisions_key(instance))
+
+    def remove_ids(self, work: UnitOfWork, index: str, ids: Sequence[str]) -> None:
+        super().remove_ids(work, index, ids)
+        for identifier in ids:
+            work.write("delete", self.revisions_key(self.model.handle(work.owner_id, identifier)))
+        if ids:
+            edits = index.removesuffix("messages") + "edits"
+            work.write("unindex", owner_key(work.owner_id, edits), *ids)
+
+    def revisions_key(self, message: "Message") -> str:
+        return f"{message.key}:revisions"
+
+    def _keys_of_session(self, user_id: str, session_id: str) -> list[str]:
+        """The keys of a session's messages and of its edits."""
+        return [index.key(user_id, session_id=session_id) for index in self.model.indexes[:2]]
+
+
+def _revision_of(message: "Message", number: int, stored: str | None) -> Revision | None:
+    if number == message.revision:
+        present = (message.text, message.params, message.image_ids, message.updated_at)
+        return Revision(message.id, number, *present)
+    if stored is None:
+        return None
+    version = json.loads(stored)
+    moment = EPOCH + timedelta(milliseconds=version["updated_at"])
+    return Revision(message.id, number, version["text"], version["params"], version["image_ids"], moment)

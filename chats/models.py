@@ -1,6 +1,6 @@
 """Chats ("sessions") and their messages."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from chats.managers import MessageManager, SessionManager
 from nanobanana.redisdb.fields import (
@@ -24,6 +24,7 @@ LATEST = Index("sessions", score="updated_at", unless="archived_at", lead="pinne
 ARCHIVED = Index("sessions:archived", score="updated_at", where="archived_at")
 TAGGED = Index("tag:{tags}", score="created_at", each="tags")
 TRASHED = Index("trash", score="deleted_at")
+HIDDEN = Index("hidden", score="removable_at")
 
 
 class Session(Model):
@@ -41,7 +42,7 @@ class Session(Model):
     tags = JSONField(default=list)
 
     indexes: ClassVar[tuple[Index, ...]] = (LATEST, ARCHIVED, TAGGED)
-    objects = SessionManager()
+    objects: ClassVar[SessionManager[Any]] = SessionManager()
 
 
 class TrashedSession(Session):
@@ -52,8 +53,21 @@ class TrashedSession(Session):
     objects = SessionManager()
 
 
+class HiddenSession(Session):
+    """A chat that nobody sees: one being copied or brought in, or one being removed.
+
+    Whoever fills it puts off the time from which it may be removed with each step, and expects the time it
+    knows; so a removal that has begun cannot be overtaken.
+    """
+
+    kind = "hidden-session"
+    removable_at = DateTimeField()
+    indexes = (HIDDEN,)
+    objects = SessionManager()
+
+
 class Message(Model):
-    """A message; `revision` counts its changes."""
+    """A message; `revision` counts its changes. It is as old as its id: `created_at` is `time_of(id)`."""
 
     kind = "message"
     session_id = ReferenceField(to="session")
@@ -61,10 +75,13 @@ class Message(Model):
     text = TextField(default="")
     params = JSONField(default=dict)
     image_ids = ReferenceListField(to="image")
-    edited_of = Nullable(TextField())
+    edited_of = Nullable(ReferenceField(to="message"))
     revision = CounterField()
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
 
-    indexes = (Index("session:{session_id}:messages", score="created_at"),)
+    indexes = (
+        Index("session:{session_id}:messages", score="created_at"),
+        Index("session:{session_id}:edits", score="created_at", where="edited_of"),
+    )
     objects = MessageManager()

@@ -1,15 +1,19 @@
 """What chats accept, and how sessions and messages are answered."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 from rest_framework import serializers
 
+from chats.managers import Revision
 from chats.models import Message, Session
 from chats.services.messages import IMAGES_OF_A_MESSAGE
+from chats.titles import COPY_MARK, LONGEST_TITLE
 from media_store.models import Image
 from media_store.serializers import ImageSerializer, render_image
+from nanobanana.redisdb.managers import Related, from_related
 from nanobanana.serializers import (
     PRINTABLE,
     IdField,
@@ -21,16 +25,17 @@ from nanobanana.serializers import (
 )
 
 LONGEST_TEXT = 32_000
-LONGEST_TITLE = 100
 ROLES = ("user", "assistant", "model", "system")
 LONGEST_TAG = 50
 TAGS_OF_A_SESSION = 20
 LARGEST_PARAMS = 16 * 1024  # bytes as JSON
 DEEPEST_PARAMS = 16
+LARGEST_REVISION = 2**53 - 1
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 # What fields mean, for the schema.
 TITLE = "White space around it is cut off."
+COPY_TITLE = f"{TITLE} Without one it is the title of the original and “{COPY_MARK.strip()}”."
 PINNED = "Whether it comes before all that are not."
 ARCHIVED = "Whether it is out of the usual list."
 TAGS = "What it is found by, in order."
@@ -38,7 +43,8 @@ ROLE = "Who speaks."
 TEXT = "What is said; a message has a text or an image."
 PARAMS = f"Any JSON object of at most {LARGEST_PARAMS} bytes, {DEEPEST_PARAMS} deep."
 IMAGE_IDS = "The pictures it shows, in order."
-EDITED_OF = "The message it is an edited version of."
+EDITED_OF = "The message of the session it is a new version of, or in another role an answer to."
+REVISION = "How often the message was changed."
 
 
 class ParamsField(serializers.DictField):
@@ -105,6 +111,19 @@ class SessionFilterSerializer(serializers.Serializer):
         return {**attrs, "archived": attrs["archived"] == "true"}
 
 
+class DeleteSessionSerializer(serializers.Serializer):
+    permanent = serializers.ChoiceField(
+        choices=("true", "false"), default="false", help_text="Whether it is gone for good."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return {"permanent": attrs["permanent"] == "true"}
+
+
+class DuplicateSessionSerializer(serializers.Serializer):
+    title = TextField(required=False, max_length=LONGEST_TITLE, trim_whitespace=True, help_text=COPY_TITLE)
+
+
 class CreateMessageSerializer(serializers.Serializer):
     role = serializers.ChoiceField(choices=ROLES, help_text=ROLE)
     text = TextField(required=False, allow_blank=True, max_length=LONGEST_TEXT, help_text=TEXT)
@@ -126,6 +145,12 @@ class UpdateMessageSerializer(serializers.Serializer):
 
 class AttachImageSerializer(serializers.Serializer):
     imageId = IdField(help_text="A picture of the same user.")
+
+
+class RestoreRevisionSerializer(serializers.Serializer):
+    revision = serializers.IntegerField(
+        min_value=0, max_value=LARGEST_REVISION, help_text="Which one to bring back."
+    )
 
 
 class SessionSerializer(serializers.Serializer):
@@ -151,7 +176,16 @@ class MessageSerializer(serializers.Serializer):
     createdAt = MomentField(help_text="When it was written.")
     updatedAt = MomentField(help_text="When it was last changed.")
     editedOf = IdField(allow_null=True, help_text=EDITED_OF)
+    revision = serializers.IntegerField(min_value=0, help_text=REVISION)
     images = ImageSerializer(many=True, help_text="The pictures of `imageIds`.")
+
+
+class RevisionSerializer(serializers.Serializer):
+    revision = serializers.IntegerField(min_value=0, help_text="Its number.")
+    text = serializers.CharField(allow_blank=True, help_text=TEXT)
+    params = ParamsField(help_text=PARAMS)
+    imageIds = IdListField(help_text="The pictures it showed, some of which may be gone.")
+    updatedAt = MomentField(help_text="When the message came to be like this.")
 
 
 class StatsSerializer(serializers.Serializer):
@@ -211,5 +245,24 @@ def render_message(message: Message, images: list[Image]) -> dict[str, Any]:
         "createdAt": timestamp(message.created_at),
         "updatedAt": timestamp(message.updated_at),
         "editedOf": message.edited_of,
+        "revision": message.revision,
         "images": [render_image(image) for image in images],
+    }
+
+
+def render_messages(messages: Iterable[Message], related: Related) -> list[dict[str, Any]]:
+    """Messages of a page, with their images from among the related objects."""
+    return [
+        render_message(message, from_related(Image, message.owner_id, message.image_ids, related))
+        for message in messages
+    ]
+
+
+def render_revision(revision: Revision) -> dict[str, Any]:
+    return {
+        "revision": revision.revision,
+        "text": revision.text,
+        "params": revision.params,
+        "imageIds": revision.image_ids,
+        "updatedAt": timestamp(revision.updated_at),
     }

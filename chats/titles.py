@@ -1,9 +1,11 @@
-"""Titles made from the first message."""
+"""Titles made from the first message, and from the title of what is copied."""
 
 import regex
 
-LONGEST = 50  # characters
+LONGEST_TITLE = 100  # characters of one that a person chose
+LONGEST = 50  # of one made from a message
 ELLIPSIS = "…"
+COPY_MARK = " (copy)"
 
 
 def title_from(text: str) -> str:
@@ -14,6 +16,11 @@ def title_from(text: str) -> str:
     head = _whole_graphemes(line, LONGEST - len(ELLIPSIS))
     words = head if line[len(head)] == " " else head.rpartition(" ")[0]
     return (words.rstrip() or head) + ELLIPSIS
+
+
+def title_of_copy(title: str) -> str:
+    """The title with COPY_MARK, of which the title gives way where both are too long."""
+    return _whole_graphemes(title, LONGEST_TITLE - len(COPY_MARK)).rstrip() + COPY_MARK
 
 
 def _whole_graphemes(line: str, most: int) -> str:

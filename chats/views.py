@@ -3,24 +3,35 @@
 from django.http import HttpResponse
 
 from accounts.viewsets import SignedInViewSet
-from chats.calls import MESSAGES, MESSAGES_A_PAGE, SESSION_MESSAGES, SESSIONS, SESSIONS_A_PAGE
-from chats.models import Message
+from chats.calls import (
+    MESSAGES,
+    MESSAGES_A_PAGE,
+    REVISIONS_A_PAGE,
+    SESSION_MESSAGES,
+    SESSIONS,
+    SESSIONS_A_PAGE,
+)
+from chats.managers import REVISIONS
+from chats.models import TRASHED, Message
 from chats.serializers import (
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
+    DeleteSessionSerializer,
+    DuplicateSessionSerializer,
+    RestoreRevisionSerializer,
     SessionFilterSerializer,
     UpdateMessageSerializer,
     UpdateSessionSerializer,
     model_fields,
     render_message,
+    render_messages,
+    render_revision,
     render_session,
 )
-from chats.services import messages, sessions, trash
-from media_store.models import Image
+from chats.services import copies, messages, sessions, trash
 from media_store.serializers import render_image
-from nanobanana.pagination import listing, message_window_of, window_of
-from nanobanana.redisdb.managers import from_related
+from nanobanana.pagination import choice_of, listing, message_window_of, window_of
 from nanobanana.serializers import timestamp, validate
 
 
@@ -52,8 +63,30 @@ class SessionViewSet(SignedInViewSet):
         return self.answer({"message": "Session updated.", "session": render_session(session)})
 
     async def destroy(self, session_id: str) -> HttpResponse:
+        if validate(DeleteSessionSerializer, self.request.GET.dict())["permanent"]:
+            await trash.delete_for_good(user=self.user, session_id=session_id, operation=self.operation())
+            return self.answer({"message": "Session deleted for good."})
         await trash.delete_session(user=self.user, session_id=session_id, operation=self.operation())
         return self.answer({"message": "Session deleted."})
+
+    async def list_trash(self) -> HttpResponse:
+        window = window_of(self.request.GET, limit=SESSIONS_A_PAGE, descending=True)
+        page = listing(await trash.list_trash(user=self.user, window=window), window, index=TRASHED)
+        rendered = [render_session(session) for session in page.objects]
+        return self.answer({"sessions": rendered, "pagination": page.pagination})
+
+    async def restore(self, session_id: str) -> HttpResponse:
+        session = await trash.restore_session(
+            user=self.user, session_id=session_id, operation=self.operation()
+        )
+        return self.answer({"message": "Session restored.", "session": render_session(session)})
+
+    async def duplicate(self, session_id: str) -> HttpResponse:
+        fields = self.body(DuplicateSessionSerializer)
+        session = await copies.duplicate_session(
+            user=self.user, session_id=session_id, operation=self.operation(), **fields
+        )
+        return self.answer({"message": "Session duplicated.", "session": render_session(session)}, 201)
 
     async def stats(self, session_id: str) -> HttpResponse:
         stats = await sessions.get_stats(user=self.user, session_id=session_id)
@@ -72,12 +105,12 @@ class SessionMessageViewSet(SignedInViewSet):
 
     async def list(self, session_id: str) -> HttpResponse:
         window, turned = message_window_of(self.request.GET, limit=MESSAGES_A_PAGE)
-        found = await messages.list_messages(user=self.user, session_id=session_id, window=window)
+        branch = choice_of(self.request.GET, "branch", ("all", "active"))
+        found = await messages.list_messages(
+            user=self.user, session_id=session_id, window=window, only_active=branch == "active"
+        )
         page = listing(found, window, index=Message.indexes[0], turned=turned)
-        rendered = [
-            render_message(message, from_related(Image, self.user.id, message.image_ids, found.related))
-            for message in page.objects
-        ]
+        rendered = render_messages(page.objects, found.related)
         return self.answer({"messages": rendered, "pagination": page.pagination})
 
     async def create(self, session_id: str) -> HttpResponse:
@@ -86,7 +119,8 @@ class SessionMessageViewSet(SignedInViewSet):
             user=self.user, session_id=session_id, operation=self.operation(), **fields
         )
         message = render_message(created.message, created.images)
-        return self.answer({"message": "Message created.", "messageData": message}, 201)
+        content = {"message": "Message created.", "messageData": message}
+        return self.answer(content, 201, revision=created.message.revision)
 
 
 class MessageViewSet(SignedInViewSet):
@@ -94,17 +128,24 @@ class MessageViewSet(SignedInViewSet):
 
     async def retrieve(self, message_id: str) -> HttpResponse:
         found = await messages.get_message(user=self.user, message_id=message_id)
-        return self.answer({"message": render_message(found.message, found.images)})
+        content = {"message": render_message(found.message, found.images)}
+        return self.answer(content, revision=found.message.revision)
 
     async def update(self, message_id: str) -> HttpResponse:
         changes = model_fields(self.body(UpdateMessageSerializer))
         changed = await messages.update_message(
-            user=self.user, message_id=message_id, changes=changes, operation=self.operation()
+            user=self.user,
+            message_id=message_id,
+            changes=changes,
+            if_match=self.if_match(),
+            operation=self.operation(),
         )
         return self._changed("Message updated.", changed)
 
     async def destroy(self, message_id: str) -> HttpResponse:
-        await messages.delete_message(user=self.user, message_id=message_id, operation=self.operation())
+        await messages.delete_message(
+            user=self.user, message_id=message_id, if_match=self.if_match(), operation=self.operation()
+        )
         return self.answer({"message": "Message deleted."})
 
     async def list_images(self, message_id: str) -> HttpResponse:
@@ -114,17 +155,46 @@ class MessageViewSet(SignedInViewSet):
     async def attach_image(self, message_id: str) -> HttpResponse:
         image_id = self.body(AttachImageSerializer)["imageId"]
         changed = await messages.attach_image(
-            user=self.user, message_id=message_id, image_id=image_id, operation=self.operation()
+            user=self.user,
+            message_id=message_id,
+            image_id=image_id,
+            if_match=self.if_match(),
+            operation=self.operation(),
         )
         return self._changed("Image added to the message.", changed)
 
     async def detach_image(self, message_id: str, image_id: str) -> HttpResponse:
         changed = await messages.detach_image(
-            user=self.user, message_id=message_id, image_id=image_id, operation=self.operation()
+            user=self.user,
+            message_id=message_id,
+            image_id=image_id,
+            if_match=self.if_match(),
+            operation=self.operation(),
         )
         return self._changed("Image taken out of the message.", changed)
 
-    def _changed(self, sentence: str, changed: messages.MessageWithImages) -> HttpResponse:
-        return self.answer(
-            {"message": sentence, "messageData": render_message(changed.message, changed.images)}
+    async def list_revisions(self, message_id: str) -> HttpResponse:
+        window = window_of(self.request.GET, limit=REVISIONS_A_PAGE, descending=True)
+        found = await messages.list_revisions(user=self.user, message_id=message_id, window=window)
+        page = listing(found, window, index=REVISIONS)
+        rendered = [render_revision(revision) for revision in page.objects]
+        return self.answer({"revisions": rendered, "pagination": page.pagination})
+
+    async def restore(self, message_id: str) -> HttpResponse:
+        changed = await messages.restore_revision(
+            user=self.user,
+            message_id=message_id,
+            if_match=self.if_match(),
+            operation=self.operation(),
+            **self.body(RestoreRevisionSerializer),
         )
+        return self._changed("Revision restored.", changed)
+
+    async def list_branches(self, message_id: str) -> HttpResponse:
+        found = await messages.list_branches(user=self.user, message_id=message_id)
+        rendered = render_messages(found.siblings.objects, found.siblings.related)
+        return self.answer({"branches": rendered, "activeId": found.active_id})
+
+    def _changed(self, sentence: str, changed: messages.MessageWithImages) -> HttpResponse:
+        content = {"message": sentence, "messageData": render_message(changed.message, changed.images)}
+        return self.answer(content, revision=changed.message.revision)

@@ -1,14 +1,20 @@
 """Where the records of pictures are stored and found."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nanobanana.redisdb.client import ask
 from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import is_id
 from nanobanana.redisdb.keys import owner_key
 from nanobanana.redisdb.managers import Manager, Page, Window
+from nanobanana.redisdb.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from media_store.models import Image
+
+REMOVED = "images:removed"
 
 
 class ImageManager(Manager["Image"]):
@@ -30,6 +36,23 @@ class ImageManager(Manager["Image"]):
 
     async def acount_of_session(self, user_id: str, session_id: str) -> int:
         return await self.acount(user_id, self.model.indexes[1].name.format(session_id=session_id))
+
+    async def apage_of_session(self, user_id: str, session_id: str, window: Window) -> "Page[Image]":
+        """The pictures of a session of any kind."""
+        return await self.apage(user_id, self.model.indexes[1].name.format(session_id=session_id), window)
+
+    def discard_for_good(self, work: UnitOfWork, image: "Image") -> None:
+        """Remove a picture that was read, and note that its files are to follow; see `removed_ids`."""
+        self.discard(work, image)
+        work.write("index", owner_key(image.owner_id, REMOVED), str(milliseconds(now())), image.id)
+
+    async def removed_ids(self, user_id: str, *, limit: int) -> list[str]:
+        """Pictures that are gone, and whose files are to be removed."""
+        return await self.ids(user_id, REMOVED, first=0, limit=limit)
+
+    async def forget_removed(self, user_id: str, image_ids: Sequence[str]) -> None:
+        """Their files are removed too."""
+        await ask("ZREM", owner_key(user_id, REMOVED), *image_ids)
 
     async def unreferenced_ids(self, user_id: str, *, before: int, limit: int) -> list[str]:
         """The ids of pictures no message has shown since `before`, in milliseconds since 1970."""

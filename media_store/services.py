@@ -13,11 +13,11 @@ from accounts.services.access import changes_of
 from media_store.imaging import PreparedPicture, prepare
 from media_store.models import Image
 from media_store.storage import get_storage
-from nanobanana.errors import APIError, ImageInUse, NotFound, PayloadTooLarge
+from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
 from nanobanana.pools import BoundedPool
-from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.exceptions import CommitRefused, DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import new_id, time_of
 from nanobanana.redisdb.managers import Page, Window
@@ -27,6 +27,7 @@ ORIGINAL, THUMB = "original", "thumb"
 THUMB_MIME = "image/webp"
 CLEANED_AT_ONCE = 100
 STEP = 500  # records removed at once
+TRIES = 10  # to remove pictures that messages come to show meanwhile
 WAITING = 100  # pictures in line in one process
 NO_IMAGE = "There is no such image."
 NO_SESSION = "There is no such session."
@@ -112,6 +113,17 @@ async def clean_up(*, user: User) -> list[Outcome]:
     return [await _attempt_deletion(user, image_id) for image_id in image_ids]
 
 
+async def remove_unshown(*, user_id: str, session_id: str) -> None:
+    """Remove the pictures of a session that no message shows, in bounded steps that can be repeated.
+
+    Nobody is told, for whose session it is. Pictures that messages of other sessions show stay as they are.
+    """
+    window: Window | None = Window(limit=STEP)
+    while window:
+        window = await _remove_unshown_of(user_id, session_id, window)
+        await _remove_files(user_id)
+
+
 async def remove_everything(*, user_id: str, **_: object) -> None:
     """Remove a deleted account's pictures, in bounded steps that can be repeated."""
     await get_storage().delete_prefix(user_id)
@@ -121,6 +133,40 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
             for image in page.objects:
                 Image.objects.discard(work, image)
             Image.objects.remove_ids(work, "images", image_ids)
+    await _remove_files(user_id)
+
+
+async def _remove_unshown_of(user_id: str, session_id: str, window: Window) -> Window | None:
+    """One step; again when a message came to show one of the pictures meanwhile. The next window, or None."""
+    for _ in range(TRIES):
+        page = await Image.objects.apage_of_session(user_id, session_id, window)
+        unshown = [image for image in page.objects if image.ref_count == 0]
+        try:
+            await _discard_for_good(user_id, unshown)
+        except CommitRefused:
+            continue
+        last = page.objects[-1] if page.objects else None
+        if not last or not page.has_more:
+            return None
+        return Window(limit=STEP, behind=(str(milliseconds(last.created_at)), last.id))
+    raise Conflict
+
+
+async def _discard_for_good(user_id: str, images: list[Image]) -> None:
+    if not images:
+        return
+    async with unit_of_work(user_id) as work:
+        for image in images:
+            work.expect_equal(image, "ref_count")
+            Image.objects.discard_for_good(work, image)
+
+
+async def _remove_files(user_id: str) -> None:
+    """Remove the files of pictures that are gone, also those that an earlier try left behind."""
+    while image_ids := await Image.objects.removed_ids(user_id, limit=STEP):
+        for image_id in image_ids:
+            await get_storage().delete_prefix(image_prefix(user_id, image_id))
+        await Image.objects.forget_removed(user_id, image_ids)
 
 
 def image_prefix(user_id: str, image_id: str) -> str:

@@ -11,10 +11,11 @@ from django.http import (
     StreamingHttpResponse,
 )
 from django.http.response import HttpResponseBase
-from django.utils.http import content_disposition_header, parse_etags
+from django.utils.http import content_disposition_header
 
 from media_store.storage import Storage
 from nanobanana.errors import APIError
+from nanobanana.preconditions import is_unchanged
 
 ONE_PIECE = 64 * 1024  # bytes; up to here an answer is not streamed
 RANGE = re.compile(r"bytes=(?!-$)([0-9]{0,40})-([0-9]{0,40})", re.ASCII | re.IGNORECASE)
@@ -66,12 +67,6 @@ async def file_response(
         return HttpResponse(headers={**headers, "Content-Length": str(size)})
     part = requested_part(request, size=size, etag=etag)
     return await _content_response(storage, key, size, part, headers)
-
-
-def is_unchanged(if_none_match: str, etag: str) -> bool:
-    """Whether the client's copy is still good, by weak comparison with each tag it names."""
-    known = parse_etags(if_none_match)
-    return known == ["*"] or etag in [tag.removeprefix("W/") for tag in known]
 
 
 def requested_part(request: HttpRequest, *, size: int, etag: str) -> ByteRange | None:

@@ -17,19 +17,21 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest  # noqa: E402
 from django.http.response import HttpResponseBase  # noqa: E402
 
 import realtime.hub  # noqa: E402
-from accounts.services.deletion import keep_finishing_deletions  # noqa: E402
+from accounts.services.deletion import FINISHING  # noqa: E402
 from accounts.tokens import read_access_token  # noqa: E402
 from accounts.viewsets import bearer_token  # noqa: E402
+from chats.services.purge import PURGING  # noqa: E402
+from nanobanana.background import of_this_process  # noqa: E402
 from nanobanana.errors import APIError, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
 from nanobanana.redisdb import connection  # noqa: E402
-from realtime.background import Background  # noqa: E402
 from realtime.routing import application as websocket_application  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+JOBS = (FINISHING, PURGING)  # what is done again and again, by one process of however many
 JSON_BODY = 1024 * 1024
 IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
 MULTIPART_OVERHEAD = 64 * 1024
@@ -118,15 +120,15 @@ async def _spool(message: dict[str, Any], receive: Receive, body: IO[bytes], lim
 
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     """Start and stop what lives as long as the process."""
-    background = Background()
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await realtime.hub.start()
-            background.spawn(keep_finishing_deletions())
+            for job in JOBS:
+                of_this_process.spawn(job.keep_running())
             await send({"type": "lifespan.startup.complete"})
         else:
-            await background.cancel()
+            await of_this_process.cancel()
             await realtime.hub.stop()
             await connection.close()
             await send({"type": "lifespan.shutdown.complete"})

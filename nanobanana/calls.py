@@ -26,7 +26,9 @@ class Answer:
 
 
 FILE_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
-UNCHANGED = Answer(headers=FILE_HEADERS, description="The copy that `If-None-Match` names is still good.")
+STILL_GOOD = "The copy that `If-None-Match` names is still good."
+UNCHANGED = Answer(headers=FILE_HEADERS, description=STILL_GOOD)
+SAME_REVISION = Answer(headers=("ETag",), description=STILL_GOOD)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Call:
     form: Fields | None = None  # files, besides the fields of `body`, as multipart/form-data
     query: Fields = field(default_factory=dict)
     path: Fields = field(default_factory=dict)  # of parameters that are no ids
+    takes_if_match: bool = False
+    has_etag: bool = False  # its answer holds an object at a revision
     knows_token: bool = False  # a token is of use, but need not be sent
     errors: tuple[type[APIError], ...] = ()
     other_answers: Mapping[int, Answer] = field(default_factory=dict)

@@ -5,11 +5,12 @@
     │   ├── ValidationFailed validation_failed│   ├── EmailTaken email_taken
     │   └── MalformedBody malformed_body      │   ├── ImageInUse image_in_use
     ├── Unauthorized 401 unauthorized         │   └── RequestInFlight request_in_flight
-    │   ├── TokenInvalid token_invalid        ├── PayloadTooLarge 413 payload_too_large
-    │   └── CredentialsWrong wrong_credentials├── UnsupportedMedia 415 unsupported_media_type
-    ├── Forbidden 403 forbidden               ├── UnreadablePicture 422 unreadable_picture
-    ├── NotFound 404 not_found                ├── IdempotencyMismatch 422 idempotency_mismatch
-    └── MethodNotAllowed 405 …                ├── TooManyRequests 429 too_many_requests
+    │   ├── TokenInvalid token_invalid        ├── PreconditionFailed 412 precondition_failed
+    │   └── CredentialsWrong wrong_credentials├── PayloadTooLarge 413 payload_too_large
+    ├── Forbidden 403 forbidden               ├── UnsupportedMedia 415 unsupported_media_type
+    ├── NotFound 404 not_found                ├── UnreadablePicture 422 unreadable_picture
+    └── MethodNotAllowed 405 …                ├── IdempotencyMismatch 422 idempotency_mismatch
+                                              ├── TooManyRequests 429 too_many_requests
                                               ├── ServiceUnavailable 503 service_unavailable
                                               └── StorageFull 507 storage_full
 
@@ -112,6 +113,12 @@ class RequestInFlight(Conflict):
     code = "request_in_flight"
     message = "The request with this Idempotency-Key is under way; try again shortly."
     retry_after = 1
+
+
+class PreconditionFailed(APIError):
+    status = 412
+    code = "precondition_failed"
+    message = "The object is at another revision than If-Match says; read it again."
 
 
 class PayloadTooLarge(APIError):

@@ -88,6 +88,10 @@ class SessionDeleted(SessionEvent):
     type = "session_deleted"
 
 
+class SessionRestored(SessionEvent):
+    type = "session_restored"
+
+
 class MessageCreated(MessageEvent):
     type = "message_created"
 

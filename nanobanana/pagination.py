@@ -13,10 +13,9 @@ from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.ids import is_id, time_of
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.managers import Page, Window
-from nanobanana.redisdb.models import Model
 from nanobanana.serializers import CursorField
 
-M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 MOST = 100
 LARGEST_OFFSET = 1_000_000_000
 
@@ -32,10 +31,10 @@ class PaginationSerializer(serializers.Serializer):
 
 
 @dataclass(frozen=True)
-class Listing(Generic[M]):
+class Listing(Generic[T]):
     """A page as it is answered: objects in the order asked for, and where the next page starts."""
 
-    objects: Sequence[M]
+    objects: Sequence[T]
     pagination: dict[str, Any]
 
 
@@ -55,9 +54,7 @@ def message_window_of(query: QueryDict, *, limit: int) -> tuple[Window, bool]:
 
     `before` reads backwards from its message and `after` forwards, whatever the order of the answer.
     """
-    order = query.get("order", "asc")
-    if order not in {"asc", "desc"}:
-        raise ValidationFailed(details={"order": ["This must be asc or desc."]})
+    order = choice_of(query, "order", ("asc", "desc"))
     before, after = query.get("before", ""), query.get("after", "")
     if before and after:
         raise ValidationFailed(details={"before": ["Give before or after, not both."]})
@@ -69,11 +66,19 @@ def message_window_of(query: QueryDict, *, limit: int) -> tuple[Window, bool]:
     return window, descending != (order == "desc")
 
 
-def listing(page: Page[M], window: Window, *, index: Index, turned: bool = False) -> Listing[M]:
+def choice_of(query: QueryDict, name: str, choices: Sequence[str]) -> str:
+    """Which of the choices the query names; the first when it names none."""
+    choice = query.get(name, choices[0])
+    if choice not in choices:
+        raise ValidationFailed(details={name: [f"This must be {' or '.join(choices)}."]})
+    return choice
+
+
+def listing(page: Page[T], window: Window, *, index: Index, turned: bool = False) -> Listing[T]:
     """`index` is the one the page is of."""
     following = None
     if page.has_more and page.objects:
-        last = page.objects[-1]
+        last: Any = page.objects[-1]
         following = f"{index.score_in(last.__dict__)}:{last.id}"
     pagination = {
         "limit": window.limit,

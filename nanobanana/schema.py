@@ -22,6 +22,7 @@ from nanobanana import errors
 from nanobanana.calls import Answer, Call, Fields
 from nanobanana.errors import APIError
 from nanobanana.forms import FORM
+from nanobanana.preconditions import IF_MATCH
 from nanobanana.serializers import ID, ErrorSerializer, IdField, MomentField
 from nanobanana.throttling import READING_METHODS
 
@@ -45,7 +46,7 @@ HEADERS = {
     "RateLimit": ("What is left of it: `r` requests; it is whole again in `t` seconds.", TEXT),
     "Retry-After": ("Seconds to wait before the next try.", NUMBER),
     "WWW-Authenticate": ("The call wants a Bearer token.", TEXT),
-    "ETag": ("The version of the file.", TEXT),
+    "ETag": ("The version of the file, or the revision of the object.", TEXT),
     "Accept-Ranges": ("Parts of the file can be asked for.", TEXT),
     "Content-Range": ("Which bytes these are, of how many.", TEXT),
     "Content-Disposition": ("A name to save the file under.", TEXT),
@@ -68,6 +69,12 @@ IDEMPOTENCY_KEY = {
         "Where no token is needed it must be one that nobody else chooses."
     ),
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+IF_MATCH_HEADER = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The `ETag` of the revision to change; the answer is 412 when it is at another one.",
+    "schema": {"type": "string", "pattern": f"^(?:{IF_MATCH})$"},
 }
 BEARER = {
     "type": "http",
@@ -138,13 +145,20 @@ class CallSchema(AutoSchema):
     def _get_parameters(self) -> list[dict[str, Any]]:
         names = re.findall(r"{(\w+)}", self.path)
         in_path = {name: self.call.path.get(name, _id_named(name)) for name in names}
-        key = [IDEMPOTENCY_KEY] if self.is_write else []
-        return [*self._parameters(in_path, "path"), *self._parameters(self.call.query, "query"), *key]
+        query = self._parameters(self.call.query, "query")
+        return [*self._parameters(in_path, "path"), *query, *self._header_parameters()]
+
+    def _header_parameters(self) -> Iterator[dict[str, Any]]:
+        if self.is_write:
+            yield IDEMPOTENCY_KEY
+        if self.call.takes_if_match:
+            yield IF_MATCH_HEADER
 
     def _parameters(self, fields: Fields, place: str) -> Iterator[dict[str, Any]]:
         described = self._map_serializer(_serializer("Parameters", fields)(), "request")
         for name, content in described.get("properties", {}).items():
             is_required = name in described.get("required", [])
+            content |= content.pop("oneOf", [{}])[0]  # the other one says that it may be empty
             if place == "query" and "pattern" in content:
                 content = _or_empty(content)
             parameter = {"name": name, "in": place, "description": content.pop("description")}
@@ -170,7 +184,8 @@ class CallSchema(AutoSchema):
             for status, answer in self.call.other_answers.items()
         }
         if self.call.answer is not None:
-            described[str(self.call.status)] = self._answer(Answer(self.call.answer), f"{self._name}Answer")
+            answer = Answer(self.call.answer, headers=("ETag",) if self.call.has_etag else ())
+            described[str(self.call.status)] = self._answer(answer, f"{self._name}Answer")
         by_status: dict[int, list[type[APIError]]] = {}
         for error in dict.fromkeys(self._errors()):
             by_status.setdefault(error.status, []).append(error)
@@ -206,6 +221,8 @@ class CallSchema(AutoSchema):
             yield from (errors.TooManyRequests, errors.ServiceUnavailable)
         if self.is_counted and self.is_write:
             yield from (errors.Conflict, errors.StorageFull)
+        if call.takes_if_match:
+            yield errors.PreconditionFailed
         if self.is_write:
             yield from (errors.RequestInFlight, errors.IdempotencyMismatch)
         yield from call.errors

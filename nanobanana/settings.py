@@ -66,6 +66,9 @@ RATE_LIMIT_SIGN_INS = env.integer("RATE_LIMIT_SIGN_INS", max(1, RATE_LIMIT_MAX_R
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 SOCKETS_PER_USER = env.integer("SOCKETS_PER_USER", 50, at_least=1, at_most=10_000)
 
+# ---- chats
+TRASH_DAYS = env.integer("TRASH_DAYS", 30, at_least=1, at_most=3650)
+
 # ---- pictures
 STORAGE_TYPE = storage_type()
 MEDIA_DIR = VAR_DIR / "media"
@@ -109,6 +112,7 @@ CORS_ALLOW_HEADERS = [
     "authorization",
     "content-type",
     "idempotency-key",
+    "if-match",
     "if-none-match",
     "range",
 ]

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from asgiref.sync import markcoroutinefunction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
 from rest_framework import serializers, viewsets
 
@@ -19,6 +19,7 @@ from nanobanana.errors import APIError, MalformedBody, MethodNotAllowed, Unsuppo
 from nanobanana.exception_handler import to_response
 from nanobanana.forms import FORM, digest_of_form
 from nanobanana.idempotency import KeyedRequest, answer_once, checked_key, fingerprint_of
+from nanobanana.preconditions import etag_of, is_unchanged, revisions_named
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.unit_of_work import Operation
 from nanobanana.responses import json_response, set_headers
@@ -123,6 +124,11 @@ class ViewSet(viewsets.ViewSet):
         """What commits know this request by, if it may be repeated under an Idempotency-Key."""
         return self.keyed_request.operation if self.keyed_request else None
 
+    def _has_already(self, headers: dict[str, str]) -> bool:
+        is_read = self.request.method in READING_METHODS
+        known = self.request.headers.get("If-None-Match", "")
+        return is_read and "ETag" in headers and is_unchanged(known, headers["ETag"])
+
     def _has_key(self, action: str) -> bool:
         is_write = self.request.method not in READING_METHODS and action in self.calls
         return is_write and "HTTP_IDEMPOTENCY_KEY" in self.request.META
@@ -135,9 +141,22 @@ class ViewSet(viewsets.ViewSet):
         fingerprint = fingerprint_of(method.encode(), address.encode(), self.credentials.encode(), content)
         return KeyedRequest(key, fingerprint, request.path, self.owner_id)
 
-    def answer(self, content: dict[str, Any], status: int = 200) -> HttpResponse:
-        """A JSON answer; with the cursor, if who asks has a log."""
+    def if_match(self) -> frozenset[int] | None:
+        """The revisions at which the caller wants the object changed; None when any will do."""
+        return revisions_named(self.request.headers.get("If-Match"))
+
+    def answer(
+        self, content: dict[str, Any], status: int = 200, *, revision: int | None = None
+    ) -> HttpResponse:
+        """A JSON answer; with the cursor, if who asks has a log.
+
+        With the `revision` of the object in it, it has an ETag, and is short for who has that one already.
+        """
+        headers = {} if revision is None else {"ETag": etag_of(revision)}
+        if self._has_already(headers):
+            return HttpResponseNotModified(headers=headers)
         response = json_response(content, status)
+        set_headers(response, headers)
         cursor = self.cursor()
         if cursor:
             response["X-Sync-Cursor"] = str(cursor)

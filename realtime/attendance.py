@@ -13,9 +13,9 @@ from typing import Literal
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from nanobanana.background import Background
 from nanobanana.redisdb.keys import doorbell_channel, owner_key
 from nanobanana.redisdb.scripts import Argument, Script
-from realtime.background import Background
 from realtime.peer import Peer
 from realtime.roll import Roll
 

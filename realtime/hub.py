@@ -23,12 +23,12 @@ import orjson
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from nanobanana.background import Background
 from nanobanana.errors import Conflict, TooManyRequests
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER, connect, get_client
 from nanobanana.redisdb.event_log import Cursor, heads
 from nanobanana.redisdb.keys import doorbell_channel
 from realtime import attendance
-from realtime.background import Background
 from realtime.close_codes import CloseCode
 from realtime.doorbell import Doorbell
 from realtime.frames import Frame

@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection
 from redis.exceptions import RedisError
 
 from accounts.models import Device
+from nanobanana.background import Background
 from nanobanana.errors import TokenInvalid
 from nanobanana.redisdb.event_log import Cursor, LogEntry, LogSlice, read_behind
 from realtime.attendance import Attendance
-from realtime.background import Background
 from realtime.close_codes import CloseCode
 from realtime.frames import Frame
 from realtime.listener import Listener

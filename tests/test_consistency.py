@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chats.managers import NOTES
 from media_store.storage import get_storage
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import owner_key
@@ -60,7 +61,19 @@ DAMAGES: dict[str, Callable[[Any, Chat], Awaitable[Any]]] = {
     "cannot be read": lambda redis, chat: redis.hset(
         chat.key("message", chat.message_id), "created_at", "yesterday"
     ),
+    "is not as old as its id": lambda redis, chat: redis.hset(
+        chat.key("message", chat.message_id), "created_at", "1"
+    ),
     "belongs to no model": lambda redis, chat: redis.hset(chat.key("nonsense", chat.message_id), "a", "b"),
+    "edits lists": lambda redis, chat: redis.zadd(
+        chat.key("session", chat.session_id, "edits"), {chat.message_id: 1}
+    ),
+    "revisions is of no message": lambda redis, chat: redis.hset(
+        chat.key("message", chat.unused_id, "revisions"), "0", "{}"
+    ),
+    "of a message at 0": lambda redis, chat: redis.hset(
+        chat.key("message", chat.message_id, "revisions"), "0", "{}"
+    ),
     "has None bytes of its thumb": lambda redis, chat: get_storage().delete(
         f"{chat.user_id}/{chat.shown_id}/thumb"
     ),
@@ -77,3 +90,12 @@ async def test_it_finds_each_kind_of_fault(chat: Chat, mallory: Person, sentence
     await DAMAGES[sentence](get_client(), chat)
     assert any(sentence in fault for fault in await inconsistencies([chat.user_id]))
     assert await inconsistencies([mallory.id]) == []
+
+
+async def test_it_finds_who_is_not_noted_for_the_purge(alice: Person, chat: Chat) -> None:
+    await alice.delete(f"/api/sessions/{chat.session_id}")
+    assert await inconsistencies([alice.id]) == []
+    await get_client().zincrby(NOTES, 60_000, alice.id)
+    assert ["has something to purge" in fault for fault in await inconsistencies([alice.id])] == [True]
+    await get_client().zrem(NOTES, alice.id)
+    assert ["has something to purge" in fault for fault in await inconsistencies([alice.id])] == [True]

@@ -264,7 +264,7 @@ async def test_a_user_registers_signs_in_and_is_shown(reader: Reader) -> None:
 
 async def test_sessions_are_made_listed_and_shown(reader: Reader) -> None:
     made = await reader.send(CREATE_SESSION)
-    assert_like(made["session"], SESSION)
+    assert_like(made["session"], SESSION, "pinned", "archived", "tags")
     assert made["session"]["title"] == "New Chat"
     listed = await reader.send(LIST_SESSIONS)
     assert listed["sessions"][0] == made["session"]
@@ -280,7 +280,7 @@ async def test_sessions_are_made_listed_and_shown(reader: Reader) -> None:
 
 async def test_messages_are_made_listed_changed_and_deleted(reader: Reader) -> None:
     made = (await reader.send(CREATE_MESSAGE))["messageData"]
-    assert_like(made, MESSAGE, "images")
+    assert_like(made, MESSAGE, "images", "revision")
     assert (made["role"], made["text"]) == ("user", "Hello, world!")
     assert made["imageIds"] == [reader.names["image_id_1"], reader.names["image_id_2"]]
     assert [image["id"] for image in made["images"]] == made["imageIds"]
@@ -289,7 +289,7 @@ async def test_messages_are_made_listed_changed_and_deleted(reader: Reader) -> N
     assert listed["messages"][1] == made
     assert {"limit": 50, "offset": 0}.items() <= listed["pagination"].items()
     changed = (await reader.send(UPDATE_MESSAGE))["messageData"]
-    assert_like(changed, MESSAGE, "images")
+    assert_like(changed, MESSAGE, "images", "revision")
     assert changed["text"] == "Updated message"
     assert changed["id"] == listed["messages"][0]["id"]
     await reader.send(DELETE_MESSAGE)

@@ -1,16 +1,14 @@
 """Deleting an account: marked first, then removed in steps that can be repeated."""
 
-import asyncio
 import logging
 
 from django.dispatch import Signal
-from redis.exceptions import RedisError
 
-from accounts.managers import TURN
 from accounts.models import Password, User
 from accounts.services.access import Visitor
 from accounts.services.devices import sign_out_everywhere
 from accounts.services.profile import confirm_password
+from nanobanana.periodic import PeriodicJob
 from nanobanana.redisdb.unit_of_work import unit_of_work
 
 logger = logging.getLogger(__name__)
@@ -48,12 +46,4 @@ async def finish_deletions() -> None:
             logger.exception("The deletion of %s is not finished", user_id)
 
 
-async def keep_finishing_deletions() -> None:
-    """The same for as long as the process lives, with one process at a time having its turn."""
-    while True:
-        try:
-            if await User.objects.take_turn():
-                await finish_deletions()
-        except (RedisError, OSError) as error:
-            logger.warning("Nobody can look after deletions now: %s", error)
-        await asyncio.sleep(TURN)
+FINISHING = PeriodicJob("finishing deletions", every=60, run=finish_deletions)

@@ -11,10 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Self, TypeVar, overload
 
 from nanobanana.redisdb.exceptions import FieldError
-from nanobanana.redisdb.ids import EPOCH, is_id
+from nanobanana.redisdb.ids import EPOCH, MILLISECOND, is_id
 
 T = TypeVar("T")
-MILLISECOND = timedelta(milliseconds=1)
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 
 

@@ -21,6 +21,7 @@ from nanobanana.redisdb.models import Model
 from nanobanana.redisdb.unit_of_work import UnitOfWork
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 Related = dict[str, list[str]]  # key → hash as pairs, of the objects that the ones read refer to
 SCAN_COUNT = 500
 
@@ -40,10 +41,10 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Page(Generic[M]):
+class Page(Generic[T]):
     """A part of an index. `first` is the rank of its first object; `total` counts the whole index."""
 
-    objects: list[M]
+    objects: list[T]
     total: int
     first: int
     related: Related = field(default_factory=dict)
@@ -104,20 +105,26 @@ class Manager(Generic[M]):
     ) -> Page[M]:
         """Read a window of an index, in one round trip; DoesNotExist when `required` does not exist."""
         keys = [owner_key(owner_id, index), *_key_of(required)]
-        order = "desc" if window.descending else "asc"
-        score, identifier = window.behind or ("", "")
-        arguments = [order, window.offset, window.limit, score, identifier]
-        return await self._fetch(owner_id, keys, arguments, related, ())
+        return await self._fetch(owner_id, keys, arguments_of(window), related, ())
 
     async def _fetch(
-        self, owner_id: str, keys: list[str], window: list, related: Sequence[str], ids: Sequence[str]
+        self,
+        owner_id: str,
+        keys: list[str],
+        window: list,
+        related: Sequence[str],
+        ids: Sequence[str],
+        script: scripts.Script = scripts.fetch,
     ) -> Page[M]:
-        prefix = self.model.key_prefix(owner_id)
-        relations = [part for name in related for part in (name, self._related_prefix(owner_id, name))]
-        missing, *answer = await scripts.fetch(keys, [prefix, *window, len(related), *relations, *ids])
+        """The objects that `script` finds, which takes and answers what `scripts/fetch.lua` does."""
+        prefix, relations = self.model.key_prefix(owner_id), self._relations(owner_id, related)
+        missing, *answer = await script(keys, [prefix, *window, *relations, *ids])
         if missing:
             raise DoesNotExist(keys[missing])
         total, first, rows, related_rows = answer
+        return self._page(owner_id, total, first, rows, related_rows)
+
+    def _page(self, owner_id: str, total: int, first: int, rows: list, related_rows: list) -> Page[M]:
         objects = [
             self.model.from_hash(owner_id, identifier, pairs)
             for identifier, pairs in zip(rows[::2], rows[1::2], strict=True)
@@ -127,6 +134,11 @@ class Manager(Generic[M]):
             key: pairs for key, pairs in zip(related_rows[::2], related_rows[1::2], strict=True) if pairs
         }
         return Page(objects, total, first, found, vanished=len(rows) // 2 - len(objects))
+
+    def _relations(self, owner_id: str, related: Sequence[str]) -> list[str | int]:
+        """What scripts take to read related objects: how many fields, then each with its keys' beginning."""
+        pairs = [(name, self._related_prefix(owner_id, name)) for name in related]
+        return [len(pairs), *chain.from_iterable(pairs)]
 
     def _related_prefix(self, owner_id: str, name: str) -> str:
         reference = self.model.fields[name]
@@ -340,6 +352,13 @@ class Manager(Generic[M]):
     def _counting(self, instance: M, counter: CounterField) -> dict[str, Any]:
         zero_index = owner_key(instance.owner_id, counter.zero_index) if counter.zero_index else None
         return {"zero_index": zero_index, "member": instance.id}
+
+
+def arguments_of(window: Window) -> list:
+    """A window as scripts take it: order, offset, limit, score and id to start behind."""
+    order = "desc" if window.descending else "asc"
+    score, identifier = window.behind or ("", "")
+    return [order, window.offset, window.limit, score, identifier]
 
 
 def _key_of(required: Model | str | None) -> list[str]:

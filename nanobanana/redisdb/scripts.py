@@ -15,14 +15,14 @@ _tickets = count()
 
 
 class Script:
-    """A Lua file. Its first lines say what KEYS, ARGV and the answer are.
+    """A Lua file, behind the libraries it uses. Its first lines say what KEYS, ARGV and the answer are.
 
     All scripts can safely be run twice. Each call adds a ticket, which comes back before the answer: replies
     on a shared connection are told apart by their order alone, and no call may ever get another's.
     """
 
-    def __init__(self, path: Path) -> None:
-        body = path.read_text(encoding="utf-8")
+    def __init__(self, path: Path, *libraries: Path) -> None:
+        body = "".join(part.read_text(encoding="utf-8") for part in (*libraries, path))
         self.source = f"return {{table.remove(ARGV), (function()\n{body}\nend)()}}"
         self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -37,8 +37,9 @@ class Script:
 
 
 _directory = Path(__file__).parent / "scripts"
+READING = _directory / "libraries" / "reading.lua"  # for scripts of applications too
 commit = Script(_directory / "commit.lua")
-fetch = Script(_directory / "fetch.lua")
+fetch = Script(_directory / "fetch.lua", READING)
 intersect = Script(_directory / "intersect.lua")
 recall = Script(_directory / "recall.lua")
 read_log = Script(_directory / "read_log.lua")

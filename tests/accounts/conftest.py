@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from accounts.services.deletion import FINISHING
 from accounts.tokens import read_access_token
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import global_key, owner_key
@@ -44,9 +45,9 @@ def email() -> str:
 @pytest.fixture
 async def nobody_finishes_deletions(server: WebServer) -> AsyncIterator[None]:
     """The server's own turn at interrupted deletions waits until the test is over."""
-    await get_client().set(global_key("deletions", "turn"), "a test")
+    await get_client().set(FINISHING.turn_key, "a test")
     yield
-    await get_client().delete(global_key("deletions", "turn"))
+    await get_client().delete(FINISHING.turn_key)
 
 
 def registration(email: str, **fields: Any) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from accounts.managers import STEP
 from accounts.models import Device, User
 from accounts.services import deletion, devices, sign_ins
 from chats.services import trash
+from chats.services.drafts import begin_draft
 from media_store.storage import get_storage
 from nanobanana.redisdb.client import get_client
+from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.keys import global_key
 from nanobanana.redisdb.unit_of_work import unit_of_work
@@ -40,6 +42,8 @@ async def fill(person: Person) -> None:
         await person.make_message(session["id"], imageIds=[image["id"]])
         await person.make_message(session["id"])
     await person.delete(f"/api/sessions/{trashed['id']}")
+    user = User(person.id, person.id)
+    await begin_draft(user=user, title="Draft", title_origin="person", created_at=now(), updated_at=now())
     await person.post("/api/auth/ws-ticket")
 
 
@@ -182,7 +186,7 @@ STEPS: dict[str, Callable[[], tuple[object, str]]] = {
     "removing devices": lambda: (devices, "remove_devices"),
     "freeing the address": lambda: (User.objects, "release_email"),
     "telling the others": lambda: (deletion.account_deleted, "asend"),
-    "removing messages": lambda: (trash, "_remove_messages"),
+    "removing messages": lambda: (trash, "remove_messages"),
     "removing files": lambda: (get_storage(), "delete_prefix"),
     "the end": lambda: (User.objects, "end_deletion"),
 }
@@ -239,12 +243,6 @@ async def test_an_address_taken_meanwhile_stays_with_its_new_owner(
     assert (await sign_in(anybody, alice)).json()["user"]["id"] == newcomer["id"]
 
 
-async def test_one_process_at_a_time_has_the_turn() -> None:
-    await get_client().delete(global_key("deletions", "turn"))
-    assert [await User.objects.take_turn() for _ in range(3)] == [True, False, False]
-    assert 0 < await get_client().ttl(global_key("deletions", "turn")) <= 60
-
-
 async def until_finished(person: Person) -> None:
     deadline = asyncio.get_running_loop().time() + 4 * PATIENCE
     while True:
@@ -259,7 +257,7 @@ async def test_a_process_that_starts_finishes_what_another_left(
 ) -> None:
     await fill(alice)
     await User.objects.begin_deletion(User(alice.id, alice.id, email=alice.email))
-    await get_client().delete(global_key("deletions", "turn"))
+    await get_client().delete(deletion.FINISHING.turn_key)
     async with serve_in_another_process():
         await until_finished(alice)
     await assert_gone(anybody, alice)
@@ -269,10 +267,10 @@ async def test_looking_after_deletions_outlives_a_lost_redis(
     anybody: httpx.AsyncClient, alice: Person, redis_server: RunningRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await User.objects.begin_deletion(User(alice.id, alice.id, email=alice.email))
-    await get_client().delete(global_key("deletions", "turn"))
-    monkeypatch.setattr(deletion, "TURN", 0.05)
+    await get_client().delete(deletion.FINISHING.turn_key)
+    monkeypatch.setattr(deletion.FINISHING, "every", 0.05)
     redis_server.kill()
-    task = asyncio.create_task(deletion.keep_finishing_deletions())
+    task = asyncio.create_task(deletion.FINISHING.keep_running())
     await asyncio.sleep(0.2)
     redis_server.restart()
     await until_finished(alice)

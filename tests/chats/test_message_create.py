@@ -47,6 +47,7 @@ async def test_it_answers_with_the_message_and_tells_the_devices_in_the_session(
         "createdAt": created["createdAt"],
         "updatedAt": created["createdAt"],
         "editedOf": None,
+        "revision": 0,
         "images": [shown],
     }
     stored = await Message.objects.aget(alice.id, created["id"])
@@ -255,13 +256,14 @@ async def test_it_can_say_which_message_it_is_the_edit_of(alice: Person, session
     assert (await alice.make_message(session["id"], editedOf=None))["editedOf"] is None
 
 
-async def test_it_is_no_edit_of_an_absent_or_foreign_message(
+async def test_it_is_no_edit_of_an_absent_or_foreign_message_or_one_of_another_session(
     alice: Person, mallory: Person, session: dict[str, Any]
 ) -> None:
     foreign = await mallory.make_message((await mallory.make_session())["id"])
+    elsewhere = await alice.make_message((await alice.make_session())["id"])
     answers = [
         await post(alice, session["id"], text="Hi", editedOf=message_id)
-        for message_id in (new_id(), foreign["id"], session["id"], "nonsense")
+        for message_id in (new_id(), foreign["id"], elsewhere["id"], session["id"], "nonsense")
     ]
     assert {(answer.status_code, str(content_of(answer))) for answer in answers} == {
         (404, str(content_of(answers[0])))

@@ -26,7 +26,8 @@ async def test_it_answers_with_the_changed_message_and_tells_the_devices_in_the_
     assert answer.status_code == 200
     assert answer.json().keys() == {"message", "messageData"}
     changed = answer.json()["messageData"]
-    assert changed == {**message, **changes, "updatedAt": changed["updatedAt"], "images": changed["images"]}
+    expected = {**message, **changes, "updatedAt": changed["updatedAt"], "images": changed["images"]}
+    assert changed == {**expected, "revision": 1}
     assert [(shown["id"], shown["refCount"]) for shown in changed["images"]] == [(image["id"], 1)]
     assert changed["updatedAt"] > message["updatedAt"]
     stored = await Message.objects.aget(alice.id, message["id"])
@@ -46,7 +47,7 @@ async def test_what_is_not_named_stays(alice: Person, session: dict[str, Any]) -
     for changes in ({"text": "new"}, {"params": {"seed": 8}}, {"imageIds": []}, {"text": ""}, {"params": {}}):
         before = (await alice.get(f"/api/messages/{message['id']}")).json()["message"]
         after = (await alice.put(f"/api/messages/{message['id']}", changes)).json()["messageData"]
-        ignored = {"updatedAt", "images"}
+        ignored = {"updatedAt", "images", "revision"}
         assert {**after, **before, **changes} == {**before, **changes}
         assert {name for name in after if after[name] != before[name]} - ignored == changes.keys()
 
@@ -121,7 +122,7 @@ async def test_nothing_can_be_set_that_may_not_be_set(
     }
     answer = await alice.put(f"/api/messages/{message['id']}", {"text": "changed", **forged})
     changed = answer.json()["messageData"]
-    assert changed == {**message, "text": "changed", "updatedAt": changed["updatedAt"]}
+    assert changed == {**message, "text": "changed", "updatedAt": changed["updatedAt"], "revision": 1}
     assert await revision_of(alice, message) == 1
 
 

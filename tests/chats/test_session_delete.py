@@ -67,6 +67,14 @@ async def test_its_images_stay_readable_by_their_ids(alice: Person, session: dic
     assert listed["images"] == [image]
 
 
+async def test_its_images_can_still_be_shown_elsewhere(alice: Person, session: dict[str, Any]) -> None:
+    image = await alice.make_image(session["id"])
+    await alice.delete(f"/api/sessions/{session['id']}")
+    message = await alice.make_message((await alice.make_session())["id"], imageIds=[image["id"]])
+    assert message["images"] == [{**image, "refCount": 1}]
+    assert await inconsistencies([alice.id]) == []
+
+
 async def test_all_devices_hear_of_it(alice: Person, session: dict[str, Any]) -> None:
     elsewhere = await alice.make_session()
     await alice.phone.listen(elsewhere["id"])

@@ -15,10 +15,10 @@ from media_store.streaming import (
     ByteRange,
     RangeNotSatisfiable,
     file_response,
-    is_unchanged,
     parse_range,
 )
 from nanobanana.exception_handler import to_response
+from nanobanana.preconditions import is_unchanged
 
 SMALL = os.urandom(1000)
 LARGE = os.urandom(700_000)

@@ -66,6 +66,10 @@ async def request_of(operation: Operation, alice: Person) -> dict[str, Any]:
     if operation.name == "takeImageOutOfMessage":
         path = f"/api/messages/{ids['messageId']}/images"
         assert (await alice.post(path, {"imageId": ids["imageId"]})).is_success
+    if operation.name == "restoreSession":
+        assert (await alice.delete(f"/api/sessions/{ids['sessionId']}")).is_success
+    if operation.name == "restoreRevisionOfMessage":
+        assert (await alice.put(f"/api/messages/{ids['messageId']}", {"text": "Another"})).is_success
     request = operation.request(ids)
     if "json" in request:
         request["json"] |= {
@@ -76,7 +80,7 @@ async def request_of(operation: Operation, alice: Person) -> dict[str, Any]:
     return request
 
 
-async def words_of(operation: Operation, alice: Person) -> dict[str, str]:
+async def words_of(operation: Operation, alice: Person) -> dict[str, Any]:
     """What Alice knows and a made-up request does not."""
     words = {"email": alice.email, "currentPassword": PASSWORD, "password": PASSWORD}
     match operation.name:
@@ -84,6 +88,8 @@ async def words_of(operation: Operation, alice: Person) -> dict[str, str]:
             return words | {"email": f"newcomer-under-a-key{next(_numbers)}@example.com"}
         case "renewTokens":
             return {"refreshToken": alice.laptop.refresh_token}
+        case "restoreRevisionOfMessage":
+            return {"revision": 0}
         case "verifyAddress":
             return {"token": await token_mailed_to(alice.email, "verify-email")}
         case "resetPassword":

@@ -6,10 +6,10 @@ from typing import Any
 import orjson
 import pytest
 
+from nanobanana.background import Background
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import doorbell_channel, log_key
 from realtime import hub as hub_module
-from realtime.background import Background
 from realtime.hub import Hub
 from realtime.subscription import Subscription
 from tests.realtime.conftest import Wire, append_silently, eventually, make_peer

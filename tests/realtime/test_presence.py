@@ -9,11 +9,11 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from accounts.tokens import read_access_token
+from nanobanana.background import Background
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import doorbell_channel, owner_key
 from realtime import attendance, hub
 from realtime.attendance import Attendance
-from realtime.background import Background
 from realtime.hub import Hub
 from tests.realtime.conftest import Client, Wire, eventually, frames_and_close_code, make_peer, opened, say
 from tests.support.people import PATIENCE, Device, Person

@@ -85,6 +85,25 @@ def test_ids_go_on_in_order_when_the_clock_is_set_back(monkeypatch: pytest.Monke
     assert before < new_id() < new_id()
 
 
+def test_an_id_can_be_made_for_another_time() -> None:
+    moment = datetime(2020, 2, 29, 12, 30, 45, 678_000, tzinfo=UTC)
+    made = [new_id(at=moment) for _ in range(10_000)]
+    assert all(map(is_id, made))
+    assert {time_of(identifier) for identifier in made} == {moment}
+    assert made == sorted(set(made)), "those of one millisecond are in the order they were made"
+    assert max(made) < new_id()
+
+
+def test_an_id_of_another_time_has_its_whole_milliseconds() -> None:
+    moment = datetime(2020, 1, 1, 0, 0, 0, 1_999, tzinfo=UTC)
+    assert time_of(new_id(at=moment)) == moment.replace(microsecond=1000)
+    for edge in (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)):
+        assert is_id(new_id(at=edge))
+        assert time_of(new_id(at=edge)) == edge.replace(microsecond=edge.microsecond // 1000 * 1000)
+    with pytest.raises(ValueError):
+        new_id(at=datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [

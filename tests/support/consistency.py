@@ -11,6 +11,8 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 import django
@@ -18,9 +20,13 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nanobanana.settings")
 django.setup()
 
+from django.conf import settings  # noqa: E402
+
 from accounts.managers import DEVICE_LIFE  # noqa: E402
 from accounts.models import Device, Password, User  # noqa: E402
-from chats.models import Message, Session, TrashedSession  # noqa: E402
+from chats.managers import NOTES, REVISIONS_KEPT  # noqa: E402
+from chats.models import HiddenSession, Message, Session, TrashedSession  # noqa: E402
+from media_store.managers import REMOVED  # noqa: E402
 from media_store.models import Image  # noqa: E402
 from media_store.services import ORIGINAL, THUMB, storage_key  # noqa: E402
 from media_store.storage import ObjectNotFound, get_storage  # noqa: E402
@@ -28,12 +34,13 @@ from nanobanana.redisdb.client import get_client  # noqa: E402
 from nanobanana.redisdb.event_log import EVENTS_KEPT  # noqa: E402
 from nanobanana.redisdb.exceptions import FieldError  # noqa: E402
 from nanobanana.redisdb.fields import CounterField, milliseconds, now  # noqa: E402
-from nanobanana.redisdb.ids import is_id  # noqa: E402
+from nanobanana.redisdb.ids import is_id, time_of  # noqa: E402
 from nanobanana.redisdb.keys import events_key, global_key, log_key, owner_key, split_owner_key  # noqa: E402
 from nanobanana.redisdb.models import Model  # noqa: E402
 
 MODELS: dict[str, type[Model]] = {
-    model.kind: model for model in (User, Password, Device, Session, TrashedSession, Message, Image)
+    model.kind: model
+    for model in (User, Password, Device, Session, TrashedSession, HiddenSession, Message, Image)
 }
 SCAN_COUNT = 1000
 ANY_SCORE = None  # the time at which an object came to a zero index is kept nowhere else
@@ -48,6 +55,7 @@ class Holdings:
 
     owner_id: str
     hashes: dict[str, Hash] = field(default_factory=dict)
+    revisions: dict[str, Hash] = field(default_factory=dict)  # the former versions of messages
     entries: Entries = field(default_factory=dict)
     objects: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))  # by kind
 
@@ -61,7 +69,8 @@ class Holdings:
 
     @property
     def sessions(self) -> list[Session]:
-        return self.objects[Session.kind] + self.objects[TrashedSession.kind]
+        kinds = (Session.kind, TrashedSession.kind, HiddenSession.kind)
+        return list(chain.from_iterable(self.objects[kind] for kind in kinds))
 
 
 async def inconsistencies(user_ids: Collection[str] | None = None) -> list[str]:
@@ -73,7 +82,9 @@ async def inconsistencies(user_ids: Collection[str] | None = None) -> list[str]:
         faults += wrong_entries(holdings)
         faults += wrong_counters(holdings)
         faults += dangling_references(holdings)
+        faults += wrong_revisions(holdings)
         faults += await missing_files(holdings)
+        faults += await missing_note(holdings)
         faults += await broken_log(holdings)
     if user_ids is None:
         faults += await wrong_addresses(found)
@@ -96,7 +107,9 @@ async def read_key(key: str, holdings: Holdings) -> None:
     kind = await client.type(key)
     if key == owner_key(holdings.owner_id, "presence"):
         return  # sockets come and go without a commit
-    if kind == "hash" and key != log_key(holdings.owner_id):
+    if key.endswith(":revisions"):
+        holdings.revisions[key] = await client.hgetall(key)
+    elif kind == "hash" and key != log_key(holdings.owner_id):
         holdings.hashes[key] = await client.hgetall(key)
     elif kind == "zset":
         for member, score in await client.zrange(key, 0, -1, withscores=True):
@@ -121,7 +134,8 @@ def load_objects(holdings: Holdings) -> Iterator[str]:
 def wrong_entries(holdings: Holdings) -> Iterator[str]:
     """Index entries without an object, objects without their entries, entries with another score."""
     expected = expected_entries(holdings)
-    for key, member in holdings.entries.keys() - expected.keys() - expired_devices(holdings):
+    allowed = expired_devices(holdings) | files_to_follow(holdings)
+    for key, member in holdings.entries.keys() - expected.keys() - allowed:
         yield f"{key} lists {member}, which does not belong there."
     for key, member in expected.keys() - holdings.entries.keys():
         yield f"{key} does not list {member}."
@@ -152,6 +166,13 @@ def expired_devices(holdings: Holdings) -> set[tuple[str, str]]:
     return {entry for entry, score in holdings.entries.items() if entry[0] == index and score <= latest}
 
 
+def files_to_follow(holdings: Holdings) -> set[tuple[str, str]]:
+    """The entries of pictures that are gone, until their files are."""
+    index = owner_key(holdings.owner_id, REMOVED)
+    pictures = {image.id for image in holdings.images}
+    return {entry for entry in holdings.entries if entry[0] == index and entry[1] not in pictures}
+
+
 def zero_counters(instance: Model) -> Iterator[CounterField]:
     for declared in instance.fields.values():
         if isinstance(declared, CounterField) and declared.zero_index:
@@ -173,10 +194,25 @@ def dangling_references(holdings: Holdings) -> Iterator[str]:
     session_ids = {session.id for session in holdings.sessions}
     image_ids = {image.id for image in holdings.images}
     for message in holdings.messages:
+        if message.created_at != time_of(message.id):
+            yield f"{message!r} is not as old as its id."
         if message.session_id not in session_ids:
             yield f"{message!r} is in session {message.session_id}, which does not exist."
         for image_id in set(message.image_ids) - image_ids:
             yield f"{message!r} shows image {image_id}, which does not exist."
+
+
+def wrong_revisions(holdings: Holdings) -> Iterator[str]:
+    """Former versions are kept of messages that exist, under the numbers before the present one's."""
+    messages = {Message.objects.revisions_key(message): message for message in holdings.messages}
+    for key, versions in holdings.revisions.items():
+        message, numbers = messages.get(key), sorted(map(int, versions))
+        if message is None:
+            yield f"{key} is of no message."
+        elif numbers != list(range(message.revision - len(numbers), message.revision)):
+            yield f"{key} has {numbers} of a message at {message.revision}."
+        elif len(numbers) > REVISIONS_KEPT:
+            yield f"{key} has {len(numbers)} versions."
 
 
 async def missing_files(holdings: Holdings) -> list[str]:
@@ -187,6 +223,17 @@ async def missing_files(holdings: Holdings) -> list[str]:
             if found != size:
                 faults.append(f"{image!r} has {found} bytes of its {variant} instead of {size}.")
     return faults
+
+
+async def missing_note(holdings: Holdings) -> list[str]:
+    """Who has something to purge is noted, for no later than it is due."""
+    trash_days = timedelta(days=settings.TRASH_DAYS)
+    dues = [session.deleted_at + trash_days for session in holdings.objects[TrashedSession.kind]]
+    dues += [session.removable_at for session in holdings.objects[HiddenSession.kind]]
+    note = await get_client().zscore(NOTES, holdings.owner_id)
+    if not dues or (note is not None and int(note) <= milliseconds(min(dues))):
+        return []
+    return [f"{holdings.owner_id} has something to purge at {min(dues)}, and is noted for {note}."]
 
 
 async def size_of_file(key: str) -> int | None:

@@ -31,3 +31,7 @@ class Background:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception():
             logger.error("%s failed", task.get_coro(), exc_info=task.exception())
+
+
+# Ended with the process: what is done here must be something that others find and finish.
+of_this_process = Background()
