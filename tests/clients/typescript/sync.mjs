@@ -150,8 +150,8 @@ test("it joins, leaves, types and is present", async () => {
       assert.deepEqual([typing.connectionId, typing.isTyping], [connectionId, true]);
       onTheWay.sync.typing(joined.id, false);
       assert.equal((await atDesk.hears("user_typing", 2)).isTyping, false);
-      const { devices } = await atDesk.hears("presence");
-      assert.ok(devices.some((device) => device.deviceId === deviceId));
+      const isThere = ({ devices }) => devices.some((device) => device.deviceId === deviceId);
+      await until(() => atDesk.all("presence").some(isThere));
     });
   });
 });
