@@ -1,8 +1,10 @@
-"""What the schema says of `/api/sessions` and `/api/messages`."""
+"""What the schema says of `/api/sessions`, `/api/messages` and `/api/search`."""
 
 from rest_framework import serializers
 
+from chats.search.query import LONGEST_QUERY
 from chats.serializers import (
+    ROLES,
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
@@ -11,19 +13,24 @@ from chats.serializers import (
     MessageSerializer,
     RestoreRevisionSerializer,
     RevisionSerializer,
+    SearchPaginationSerializer,
+    SearchResultSerializer,
     SessionFilterSerializer,
     SessionSerializer,
     StatsSerializer,
     UpdateMessageSerializer,
     UpdateSessionSerializer,
 )
+from chats.services.search import MESSAGE, NEWEST, RELEVANCE, SESSION
 from media_store.serializers import ImageSerializer
 from nanobanana.calls import SAME_REVISION, Call, Fields, page_query, sentence
+from nanobanana.errors import NotFound
 from nanobanana.pagination import PaginationSerializer
-from nanobanana.serializers import IdField
+from nanobanana.serializers import CursorField, IdField
 
 SESSIONS_A_PAGE = 20
 MESSAGES_A_PAGE = 50
+HITS_A_PAGE = 20
 REVISIONS_A_PAGE = 20
 
 
@@ -156,4 +163,40 @@ MESSAGES = {
             "activeId": IdField(allow_null=True, help_text="Which of them is on the active branch."),
         },
     ),
+}
+
+SEARCH = {
+    "list": Call(
+        "Search messages and sessions",
+        {
+            "results": SearchResultSerializer(many=True, help_text="The newest first, or the most relevant."),
+            "pagination": SearchPaginationSerializer(help_text="Which part of the results it is."),
+        },
+        details='Words, "phrases" and `params.name:value`, as docs/search.md explains them.',
+        query={
+            "q": serializers.CharField(min_length=1, max_length=LONGEST_QUERY, help_text="What to find."),
+            "type": serializers.ChoiceField(
+                choices=(MESSAGE, SESSION), required=False, help_text="Only messages, or only sessions."
+            ),
+            "sessionId": IdField(required=False, help_text="Only messages of this session."),
+            "role": serializers.ChoiceField(
+                choices=ROLES, required=False, help_text="Only messages of this role."
+            ),
+            "hasImage": serializers.BooleanField(
+                required=False, help_text="Only messages with, or without, images."
+            ),
+            "from": serializers.DateTimeField(
+                required=False, help_text="What was written then or later; a day is meant from its beginning."
+            ),
+            "to": serializers.DateTimeField(
+                required=False, help_text="What was written then or before; a day is meant to its end."
+            ),
+            "sort": serializers.ChoiceField(
+                choices=(NEWEST, RELEVANCE), default=NEWEST, help_text="What comes first."
+            ),
+            "limit": page_query(HITS_A_PAGE)["limit"],
+            "cursor": CursorField(required=False, help_text="The `nextCursor` of an answer."),
+        },
+        errors=(NotFound,),
+    )
 }

@@ -8,13 +8,17 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from chats.search.indexing import MESSAGE_POSTINGS, TITLE_POSTINGS, Range, SearchedManager
+from chats.search.matching import Document
+from chats.search.query import parse
+from chats.search.words import terms_of
 from nanobanana.redisdb.client import ask, get_client
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.ids import EPOCH, MILLISECOND
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.keys import global_key, owner_key
-from nanobanana.redisdb.managers import Manager, Page, Related, Window, arguments_of
+from nanobanana.redisdb.managers import Page, Related, Window, arguments_of
 from nanobanana.redisdb.scripts import READING, Script
 from nanobanana.redisdb.unit_of_work import UnitOfWork
 
@@ -30,6 +34,8 @@ _scripts = Path(__file__).parent / "scripts"
 _note_removal = Script(_scripts / "note_removal.lua")
 _settle_removal = Script(_scripts / "settle_removal.lua")
 
+TITLES_LOOKED_AT = 10_000
+TITLES_AT_ONCE = 500
 REVISIONS_KEPT = 100  # former versions of one message
 REVISIONS = Index("message:{id}:revisions", score="revision")  # how they are sorted; a hash holds them
 
@@ -51,8 +57,17 @@ class Revision:
     updated_at: datetime
 
 
-class SessionManager(Manager[S]):
-    """Sessions of one kind; and the notes, outside of the users' slots, of who has some to remove."""
+class SessionManager(SearchedManager[S]):
+    """Sessions of one kind; and the notes, outside of the users' slots, of who has some to remove.
+
+    All kinds share the postings of titles, so a session that changes its kind moves none of them.
+    """
+
+    postings = TITLE_POSTINGS
+    searched = frozenset({"title"})
+
+    def terms_of(self, values: dict[str, Any]) -> list[str]:
+        return terms_of(values["title"])
 
     async def alist(self, user_id: str, index: Index, window: Window) -> Page[S]:
         """A part of one of the lists of a user's sessions."""
@@ -69,6 +84,30 @@ class SessionManager(Manager[S]):
         chosen = [identifier for _, identifier in entries[first : first + window.limit]]
         found = await self.aget_many(user_id, chosen)
         return Page(found.objects, len(entries), first, vanished=found.vanished)
+
+    async def ids_matching_title(self, user_id: str, text: str) -> set[str]:
+        """The ids of the sessions, those in the list, whose titles are what the query means.
+
+        Complete for the TITLES_LOOKED_AT newest that can be; `params.…` in the query is of no meaning here.
+        """
+        query, found, seen = parse(text), set(), 0
+        within: Range | None = Range() if query.patterns else None
+        while within and seen < TITLES_LOOKED_AT:
+            candidates = await self.acandidates(user_id, query, within, TITLES_AT_ONCE)
+            seen += len(candidates.sessions)
+            for session_id, pairs in candidates.sessions.items():
+                session = self.model.from_hash(user_id, session_id, pairs)
+                if Document(session.title).matches(query):
+                    found.add(session_id)
+            within = Range(candidates.behind) if candidates.behind else None
+        return found
+
+    async def ids_in_lists(self, user_id: str, indexes: Sequence[Index]) -> list[str]:
+        """The ids of all of these lists at one moment."""
+        pipeline = get_client().pipeline(transaction=True)
+        for index in indexes:
+            pipeline.zrange(index.key(user_id), 0, -1)
+        return list(dict.fromkeys(chain.from_iterable(await pipeline.execute())))
 
     async def find(self, user_id: str, session_id: str) -> S | None:
         try:
@@ -132,8 +171,20 @@ class SessionManager(Manager[S]):
         await _settle_removal([NOTES], [user_id, note, following, milliseconds(later)])
 
 
-class MessageManager(Manager["Message"]):
+class MessageManager(SearchedManager["Message"]):
     """Messages, and their former versions: one hash a message, by their revision."""
+
+    postings = MESSAGE_POSTINGS
+    searched = frozenset({"text", "params"})
+    session_field = "session_id"
+
+    def terms_of(self, values: dict[str, Any]) -> list[str]:
+        return terms_of(values["text"], values["params"])
+
+    def update(self, work: UnitOfWork, instance: "Message", **changes: Any) -> None:
+        super().update(work, instance, **changes)
+        if not self.searched.isdisjoint(changes):
+            work.expect_equal(instance, "revision")
 
     async def apage_of(self, user_id: str, session_id: str, window: Window) -> "Page[Message]":
         """Messages of a session of any kind, with their images among the related."""
@@ -191,6 +242,7 @@ class MessageManager(Manager["Message"]):
 
     def delete(self, work: UnitOfWork, instance: "Message") -> None:
         super().delete(work, instance)
+        work.expect_equal(instance, "revision")
         work.write("delete", self.revisions_key(instance))
 
     def discard(self, work: UnitOfWork, instance: "Message") -> None:

@@ -10,9 +10,13 @@ from rest_framework import serializers
 from chats.managers import Revision
 from chats.models import Message, Session
 from chats.services.messages import IMAGES_OF_A_MESSAGE
+from chats.services.search import MESSAGE, SESSION, Found, Hit, Search
 from chats.titles import COPY_MARK, LONGEST_TITLE
 from media_store.models import Image
 from media_store.serializers import ImageSerializer, render_image
+from nanobanana.pagination import PaginationSerializer
+from nanobanana.redisdb.fields import milliseconds
+from nanobanana.redisdb.ids import time_of
 from nanobanana.redisdb.managers import Related, from_related
 from nanobanana.serializers import (
     PRINTABLE,
@@ -196,6 +200,22 @@ class StatsSerializer(serializers.Serializer):
     updatedAt = MomentField(help_text="The latest activity in it.")
 
 
+class SearchResultSerializer(serializers.Serializer):
+    type = serializers.ChoiceField(choices=(MESSAGE, SESSION), help_text="What was found.")
+    session = SessionSerializer(help_text="The session, or that of the message.")
+    message = MessageSerializer(allow_null=True, help_text="With its pictures; null for a session.")
+    highlights = serializers.ListField(
+        child=serializers.ListField(child=serializers.IntegerField(min_value=0), min_length=2, max_length=2),
+        help_text="Parts of the text or title: [start, end) in UTF-16 units, as `slice` takes.",
+    )
+
+
+class SearchPaginationSerializer(PaginationSerializer):
+    total = serializers.IntegerField(
+        min_value=0, allow_null=True, help_text="How many there are, once that is known; else null."
+    )
+
+
 MODEL_NAMES = {"imageIds": "image_ids", "editedOf": "edited_of"}
 
 
@@ -266,3 +286,29 @@ def render_revision(revision: Revision) -> dict[str, Any]:
         "imageIds": revision.image_ids,
         "updatedAt": timestamp(revision.updated_at),
     }
+
+
+def render_hit(hit: Hit) -> dict[str, Any]:
+    return {
+        "type": MESSAGE if hit.message else SESSION,
+        "session": render_session(hit.session),
+        "message": render_message(hit.message, hit.images) if hit.message else None,
+        "highlights": hit.highlights(),
+    }
+
+
+def render_found(found: Found, search: Search) -> dict[str, Any]:
+    """A page of a search."""
+    pagination = {
+        "limit": search.limit,
+        "offset": 0,
+        "total": found.total,
+        "hasMore": found.behind is not None,
+        "nextCursor": found.behind and _cursor(*found.behind),
+    }
+    return {"results": [render_hit(hit) for hit in found.hits], "pagination": pagination}
+
+
+def _cursor(relevance: int | None, identifier: str) -> str:
+    """What the results are sorted by, and the id: as the cursors of all lists."""
+    return f"{milliseconds(time_of(identifier)) if relevance is None else relevance}:{identifier}"

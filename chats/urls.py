@@ -1,6 +1,6 @@
 from django.urls import path
 
-from chats.views import MessageViewSet, SessionMessageViewSet, SessionViewSet
+from chats.views import MessageViewSet, SearchViewSet, SessionMessageViewSet, SessionViewSet
 
 urlpatterns = [
     path("sessions", SessionViewSet.as_view({"get": "list", "post": "create"})),
@@ -29,4 +29,5 @@ urlpatterns = [
     path(
         "messages/<str:message_id>/images/<str:image_id>", MessageViewSet.as_view({"delete": "detach_image"})
     ),
+    path("search", SearchViewSet.as_view({"get": "list"})),
 ]

@@ -4,16 +4,21 @@ from django.http import HttpResponse
 
 from accounts.viewsets import SignedInViewSet
 from chats.calls import (
+    HITS_A_PAGE,
     MESSAGES,
     MESSAGES_A_PAGE,
     REVISIONS_A_PAGE,
+    SEARCH,
     SESSION_MESSAGES,
     SESSIONS,
     SESSIONS_A_PAGE,
 )
 from chats.managers import REVISIONS
 from chats.models import TRASHED, Message
+from chats.search.parameters import narrowing_of, one_of, range_of, text_of
+from chats.search.query import parse
 from chats.serializers import (
+    ROLES,
     AttachImageSerializer,
     CreateMessageSerializer,
     CreateSessionSerializer,
@@ -24,12 +29,14 @@ from chats.serializers import (
     UpdateMessageSerializer,
     UpdateSessionSerializer,
     model_fields,
+    render_found,
     render_message,
     render_messages,
     render_revision,
     render_session,
 )
 from chats.services import copies, messages, sessions, trash
+from chats.services.search import MESSAGE, NEWEST, RELEVANCE, SESSION, Search, search
 from media_store.serializers import render_image
 from nanobanana.pagination import choice_of, listing, message_window_of, window_of
 from nanobanana.serializers import timestamp, validate
@@ -198,3 +205,22 @@ class MessageViewSet(SignedInViewSet):
     def _changed(self, sentence: str, changed: messages.MessageWithImages) -> HttpResponse:
         content = {"message": sentence, "messageData": render_message(changed.message, changed.images)}
         return self.answer(content, revision=changed.message.revision)
+
+
+class SearchViewSet(SignedInViewSet):
+    calls = SEARCH
+
+    async def list(self) -> HttpResponse:
+        query = self.request.GET
+        window = window_of(query, limit=HITS_A_PAGE, descending=True)
+        kind = one_of(query, "type", (MESSAGE, SESSION))
+        wanted = Search(
+            query=parse(text_of(query)),
+            limit=window.limit,
+            kinds=(kind,) if kind else (MESSAGE, SESSION),
+            narrowing=narrowing_of(query, ROLES),
+            within=range_of(query),
+            sort=choice_of(query, "sort", (NEWEST, RELEVANCE)),
+            behind=window.behind,
+        )
+        return self.answer(render_found(await search(user=self.user, search=wanted), wanted))

@@ -129,7 +129,8 @@ class CallSchema(AutoSchema):
 
     def get_tags(self) -> list[str]:
         tag = self.path.removeprefix("/api").split("/")[1]
-        return [tag if tag in {"auth", "sessions", "messages", "images", "media", "sync"} else "server"]
+        tags = {"auth", "sessions", "messages", "search", "images", "media", "sync"}
+        return [tag if tag in tags else "server"]
 
     def get_auth(self) -> list[dict[str, Any]]:
         if isinstance(self.view, SignedInViewSet):

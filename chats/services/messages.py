@@ -10,7 +10,7 @@ from typing import Any
 from accounts.models import User
 from accounts.services.access import changes_of
 from chats.managers import Revision
-from chats.models import TITLE_BY_DEFAULT, TITLE_FROM_TEXT, Message, Session
+from chats.models import DEFAULT_TITLE, TITLE_BY_DEFAULT, TITLE_FROM_TEXT, Message, Session
 from chats.services.sessions import NO_SESSION, session_handle
 from chats.titles import title_from
 from media_store.models import Image
@@ -249,6 +249,7 @@ def _new_message(
 def _title_session(work: UnitOfWork, session: Session, role: str, text: str) -> None:
     title = title_from(text) if role == "user" else ""
     if title:
+        session.__dict__.update(title=DEFAULT_TITLE)  # what it is called, if nobody has called it anything
         with work.when(session, "title_origin", TITLE_BY_DEFAULT):
             Session.objects.update(work, session, title=title, title_origin=TITLE_FROM_TEXT)
 

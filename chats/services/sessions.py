@@ -18,7 +18,7 @@ from nanobanana.redisdb.managers import Page, Window
 from nanobanana.redisdb.unit_of_work import Operation
 
 NO_SESSION = "There is no such session."
-TRIES = 50  # to change where a session is listed while others change that too
+TRIES = 50  # to change where a session is listed or what it is called while others change that too
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,8 @@ async def _write_changes(
     activity = {"updated_at": moment} if changes.get("title", session.title) != session.title else {}
     async with changes_of(user, operation) as work:
         work.expect_exists(session, NotFound(NO_SESSION))
+        if "title" in changes:
+            work.expect_equal(session, "title")  # or words of another one would still be found
         Session.objects.update_if_different(work, session, changes, **activity)
         work.emit(SessionUpdated(session_id=session.id), session)
     return session

@@ -10,6 +10,7 @@ from django.conf import settings
 from accounts.models import User
 from accounts.services.access import changes_of
 from chats.models import ARCHIVED, HIDDEN, LATEST, TRASHED, HiddenSession, Session, TrashedSession
+from chats.services.reindexing import remove_index
 from chats.services.removal import remove_hidden, remove_messages
 from chats.services.sessions import NO_SESSION, get_session, session_handle
 from nanobanana.background import of_this_process
@@ -66,6 +67,7 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
                 for session in page.objects:
                     kind.objects.discard(work, session)
                 kind.objects.remove_ids(work, index.name, session_ids)
+    await remove_index(user_id=user_id)
 
 
 async def _insist(change: Callable[[], Awaitable[T]]) -> T:

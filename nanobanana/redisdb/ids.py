@@ -56,6 +56,11 @@ def time_of(identifier: str) -> datetime:
     return EPOCH + timedelta(milliseconds=number)
 
 
+def first_id(milliseconds: int) -> str:
+    """The least id of this time, in milliseconds since 1970: all that were made before it are less."""
+    return _encode(max(0, milliseconds) << (FRACTION_BITS + RANDOM_BITS))
+
+
 def _id_of_moment(milliseconds: int) -> str:
     if milliseconds < 0:
         raise ValueError("There are no ids of before 1970.")

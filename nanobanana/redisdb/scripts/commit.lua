@@ -14,6 +14,8 @@
 --       set field value … | unset field … | count field by zero-index member | index score member
 --       rescore score member  (if it is listed) | unindex member … | delete | rename index-of-new-key
 --       expire ms | persist
+--       post index-of-stem member term … | unpost index-of-stem member term …  (the key is the list of all terms,
+--       stem .. term that of a term's postings: beyond KEYS, but in the same slot)
 --       snapshot  (answers with the hash as it then stands)
 --       event type audience ids n index-of-key …  (carries the hashes as they then stand)
 -- Returns {'done' | 'unchanged', epoch, offset, {key, {field, value, …}, …}}
@@ -26,7 +28,7 @@ local CHUNK = 1000  -- arguments of one command: Lua cannot unpack 8,000
 local LARGEST_COUNT = 2 ^ 53 - 1
 -- Asks for the size of what a step writes to, only because Redis refuses when it is of another type.
 local SIZE_OF = {differs = 'HLEN', set = 'HLEN', unset = 'HLEN', count = 'HLEN', snapshot = 'HLEN',
-                 index = 'ZCARD', rescore = 'ZCARD', unindex = 'ZCARD', event = 'XLEN'}
+                 index = 'ZCARD', rescore = 'ZCARD', unindex = 'ZCARD', event = 'XLEN', post = 'ZCARD', unpost = 'ZCARD'}
 
 local left_out = {}  -- ordinals of the steps behind a `when` that does not hold
 local function each_step(act)
@@ -72,6 +74,15 @@ local function require_type(key, command)
   sizes[key] = sizes[key] or call(command, key)
 end
 
+local is_new = {}  -- keys of postings that do not exist, and whose terms are in no list
+local function require_postings(first, last)
+  local stem = KEYS[tonumber(ARGV[first])]
+  for at = first + 2, last do
+    local postings = stem .. ARGV[at]
+    if call('ZCARD', postings) == 0 then is_new[postings] = true end
+  end
+end
+
 local something_differs  -- nil while no step asks
 local function holds(name, key, first, last)
   if name == 'exists' then return call('EXISTS', key) == 1 end
@@ -83,6 +94,8 @@ local function holds(name, key, first, last)
     local zero_index = KEYS[tonumber(ARGV[first + 2])]
     if zero_index then require_type(zero_index, 'ZCARD') end
     return is_countable(key, ARGV[first], ARGV[first + 1])
+  elseif name == 'post' or name == 'unpost' then
+    require_postings(first, last)
   end
   return true
 end
@@ -128,6 +141,27 @@ local function count(key, field, by, zero_index, member)
     call('ZADD', zero_index, ARGV[3], member)
   else
     call('ZREM', zero_index, member)
+  end
+end
+
+local function post(terms, stem, member, first, last)
+  for at = first, last do
+    local postings = stem .. ARGV[at]
+    call('ZADD', postings, 0, member)
+    if is_new[postings] then
+      is_new[postings] = nil
+      call('ZADD', terms, 0, ARGV[at])
+    end
+  end
+end
+
+local function unpost(terms, stem, member, first, last)
+  for at = first, last do
+    local postings = stem .. ARGV[at]
+    if call('ZREM', postings, member) == 1 and call('EXISTS', postings) == 0 then
+      is_new[postings] = true
+      call('ZREM', terms, ARGV[at])
+    end
   end
 end
 
@@ -180,6 +214,8 @@ local function apply(name, key, first, last)
   elseif name == 'index' then call('ZADD', key, ARGV[first], ARGV[first + 1])
   elseif name == 'count' then
     count(key, ARGV[first], ARGV[first + 1], KEYS[tonumber(ARGV[first + 2])], ARGV[first + 3])
+  elseif name == 'post' then post(key, KEYS[tonumber(ARGV[first])], ARGV[first + 1], first + 2, last)
+  elseif name == 'unpost' then unpost(key, KEYS[tonumber(ARGV[first])], ARGV[first + 1], first + 2, last)
   elseif name == 'rescore' then call('ZADD', key, 'XX', ARGV[first], ARGV[first + 1])
   elseif name == 'unset' then in_chunks('HDEL', key, first, last)
   elseif name == 'unindex' then in_chunks('ZREM', key, first, last)

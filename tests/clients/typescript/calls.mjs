@@ -112,13 +112,11 @@ test("images", async () => {
 test("search and the rest", async () => {
   const session = await client.sessions.create("Findings");
   const message = await client.messages.create(session.id, { text: "a banana on the moon" });
-  if (has("/api/search")) {
-    const [found] = (await client.search.find("banana moon", { sessionId: session.id })).items;
-    assert.deepEqual(found.message, message);
-    const words = found.highlights.map(([start, end]) => found.message.text.slice(start, end));
-    assert.deepEqual(words, ["banana", "moon"]);
-    assert.ok((await allOf(client.search.each("banana", { limit: 1 }))).length);
-  }
+  const [found] = (await client.search.find("banana moon", { sessionId: session.id })).items;
+  assert.deepEqual(found.message, message);
+  const words = found.highlights.map(([start, end]) => found.message.text.slice(start, end));
+  assert.deepEqual(words, ["banana", "moon"]);
+  assert.ok((await allOf(client.search.each("banana", { limit: 1 }))).length);
   const { cursor } = await client.events.since(null);
   await client.messages.delete(message.id);
   const { events } = await client.events.since(cursor, { sessionIds: [session.id], wait: 5 });
