@@ -286,7 +286,7 @@ class Chats(RuleBasedStateMachine):
             del self.uploaded[image]
 
     # ---- what must hold
-    # @rule(word=st.sampled_from([*WORDS, "ca", "koln", "咪 王"]), type=st.sampled_from(["message", "session"]))
+    @rule(word=st.sampled_from([*WORDS, "ca", "koln", "咪 王"]), type=st.sampled_from(["message", "session"]))
     def search(self, word: str, type: str) -> None:
         query = {"q": word, "type": type, "limit": "100"}
         results = self.do(self.person.phone.get("/api/search", params=query)).json()["results"]
