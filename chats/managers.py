@@ -73,10 +73,15 @@ class SessionManager(SearchedManager[S]):
         """A part of one of the lists of a user's sessions."""
         return await self.apage(user_id, index.name, window)
 
-    async def alist_tagged(self, user_id: str, index: Index, tag: str, window: Window) -> Page[S]:
-        """The same of those that have this tag; costs by how many there are."""
-        tagged = self.model.indexes[-1].name.format(tags=tag)
-        entries = await self.entries_in_all(user_id, index.name, [tagged])
+    async def alist_filtered(
+        self, user_id: str, index: Index, window: Window, *, tag: str = "", title: str = ""
+    ) -> Page[S]:
+        """The same of those that have this tag and this in their titles; costs by how many there are."""
+        tagged = [self.model.indexes[-1].name.format(tags=tag)] if tag else []
+        entries = await self.entries_in_all(user_id, index.name, tagged)
+        if title:
+            matching = await self.ids_matching_title(user_id, title)
+            entries = [entry for entry in entries if entry[1] in matching]
         first = window.offset
         if window.behind:
             score, identifier = window.behind

@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from chats.managers import Revision
 from chats.models import Message, Session
+from chats.search.query import LONGEST_QUERY
 from chats.services.messages import IMAGES_OF_A_MESSAGE
 from chats.services.search import MESSAGE, SESSION, Found, Hit, Search
 from chats.titles import COPY_MARK, LONGEST_TITLE
@@ -110,9 +111,17 @@ class SessionFilterSerializer(serializers.Serializer):
         choices=("true", "false"), default="false", help_text="Whether to list the archived ones instead."
     )
     tag = TagField(required=False, default="", allow_blank=True, help_text="Only those that have it.")
+    q = TextField(
+        required=False,
+        default="",
+        allow_blank=True,
+        max_length=LONGEST_QUERY,
+        help_text="Words of the title.",
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        return {**attrs, "archived": attrs["archived"] == "true"}
+        """As the service takes them."""
+        return {"archived": attrs["archived"] == "true", "tag": attrs["tag"], "title": attrs["q"]}
 
 
 class DeleteSessionSerializer(serializers.Serializer):

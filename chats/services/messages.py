@@ -249,8 +249,8 @@ def _new_message(
 def _title_session(work: UnitOfWork, session: Session, role: str, text: str) -> None:
     title = title_from(text) if role == "user" else ""
     if title:
-        session.__dict__.update(title=DEFAULT_TITLE)  # what it is called, if nobody has called it anything
-        with work.when(session, "title_origin", TITLE_BY_DEFAULT):
+        session.__dict__.update(title=DEFAULT_TITLE)  # whose terms the search forgets then
+        with work.when(session, "title_origin", TITLE_BY_DEFAULT), work.when(session, "title", DEFAULT_TITLE):
             Session.objects.update(work, session, title=title, title_origin=TITLE_FROM_TEXT)
 
 

@@ -38,12 +38,12 @@ async def get_session(*, user: User, session_id: str) -> Session:
 
 
 async def list_sessions(
-    *, user: User, window: Window, archived: bool = False, tag: str = ""
+    *, user: User, window: Window, archived: bool = False, tag: str = "", title: str = ""
 ) -> Page[Session]:
-    """The sessions in use, those pinned first, or the archived ones; of one tag, or all."""
+    """The sessions in use, those pinned first, or the archived ones; by tag, and by words of the title."""
     index = list_index(archived)
-    if tag:
-        return await Session.objects.alist_tagged(user.id, index, tag, window)
+    if tag or title:
+        return await Session.objects.alist_filtered(user.id, index, window, tag=tag, title=title)
     return await Session.objects.alist(user.id, index, window)
 
 

@@ -117,6 +117,21 @@ async def test_sessions_are_found_by_tag(alice: Person) -> None:
     assert await inconsistencies([alice.id]) == []
 
 
+async def test_sessions_are_found_by_their_titles(alice: Person, mallory: Person) -> None:
+    for title in ("Cats on the moon", "A cat", "Köln bei Nacht", "给猫咪戴上王冠"):
+        await alice.make_session(title)
+    await alice.put(f"/api/sessions/{(await alice.make_session('Old cats'))['id']}", {"archived": True})
+    assert await titles_of(alice, q="cat") == ["A cat", "Cats on the moon"]
+    assert await titles_of(alice, q='"the MOON"') == ["Cats on the moon"]
+    assert await titles_of(alice, q="koln") == ["Köln bei Nacht"]
+    assert await titles_of(alice, q="王冠") == ["给猫咪戴上王冠"]
+    assert await titles_of(alice, q="cat", archived="true") == ["Old cats"]
+    assert await titles_of(alice, q="cat", limit=1, offset=1) == ["Cats on the moon"]
+    assert await titles_of(alice, q="cat", tag="none") == []
+    assert await titles_of(alice, q="!?") == []
+    assert await titles_of(mallory, q="cat") == []
+
+
 async def test_a_list_by_tag_has_pages(alice: Person) -> None:
     for number in range(7):
         session = await alice.make_session(f"{number}")
@@ -199,7 +214,13 @@ async def test_nonsense_is_refused_and_changes_nothing(alice: Person, session: d
             answer = await alice.put(path, {field: value})
             assert (answer.status_code, list(answer.json()["details"])) == (400, [field]), value
     assert (await alice.get(path)).json()["session"] == session
-    for query in ({"archived": "yes"}, {"archived": "True"}, {"tag": "x" * 51}, {"tag": "\x00"}):
+    for query in (
+        {"archived": "yes"},
+        {"archived": "True"},
+        {"tag": "x" * 51},
+        {"tag": "\x00"},
+        {"q": "x" * 1001},
+    ):
         answer = await alice.get("/api/sessions", params=query)
         assert (answer.status_code, list(answer.json()["details"])) == (400, list(query))
 

@@ -14,7 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from accounts.models import User
 from accounts.services.sign_ins import register
-from chats.models import Message, Session
+from chats.models import TITLE_BY_DEFAULT, Message, Session
 from chats.search import indexing
 from chats.search.indexing import Narrowing
 from chats.search.matching import Document
@@ -199,6 +199,31 @@ async def test_the_title_a_message_gives_is_found(alice: Person, session: dict[s
     assert await find("new chat", type="session") == []
     assert await find("cat", type="session") == ["A red cat"]
     assert await find("dog", type="session") == []
+    assert await inconsistencies([alice.id]) == []
+
+
+async def test_a_title_brought_along_stays_and_is_found(alice: Person, user: User, find: Find) -> None:
+    session = Session(user.id, new_id(), title="brought along", title_origin=TITLE_BY_DEFAULT)
+    async with unit_of_work(user.id) as work:
+        Session.objects.create(work, session)
+    await alice.make_message(session.id, "A red cat")
+    assert await find("brought", type="session") == ["brought along"]
+    assert await inconsistencies([alice.id]) == []
+
+
+async def test_what_comes_back_from_the_trash_is_found_again(alice: Person, find: Find) -> None:
+    made = await alice.make_session("red session")
+    await alice.make_message(made["id"], "red message")
+    path = f"/api/sessions/{made['id']}"
+    await alice.delete(path)
+    await alice.post(f"{path}/restore")
+    assert await find("red") == ["red message", "red session"]
+    await alice.post(f"{path}/duplicate", {"title": "blue copy"})
+    assert await find("red", type="message") == ["red message", "red message"]
+    assert await find("blue") == ["blue copy"]
+    await alice.delete(f"{path}?permanent=true")
+    assert await find("red", type="message") == ["red message"]
+    assert await find("red", type="session") == []
     assert await inconsistencies([alice.id]) == []
 
 
