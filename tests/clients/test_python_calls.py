@@ -87,6 +87,7 @@ async def sessions_and_trash(client: NanobananaClient) -> None:
     others = [await client.sessions.create() for _ in range(2)]
     assert [each.id async for each in client.sessions.each(limit=2)][:1] == [session.id]
     assert [each.id for each in await client.sessions.list(tag="pets")] == [session.id]
+    assert [each.id for each in await client.sessions.list(q="dogs")] == [session.id]
     assert len(await client.sessions.list(archived=True)) == 0
     assert (await client.sessions.stats(session.id)).message_count == 0
     assert await client.sessions.presence(session.id) == []

@@ -52,6 +52,7 @@ test("sessions and trash", async () => {
   assert.ok(pagination.total >= 3 && pagination.hasMore && syncCursor);
   assert.equal((await allOf(client.sessions.each({ limit: 2 }))).length, pagination.total);
   assert.equal((await client.sessions.list({ tag: "pets" })).items.length, 1);
+  assert.equal((await client.sessions.list({ q: "dogs" })).items[0].id, session.id);
   assert.equal((await client.sessions.list({ archived: true })).items.length, 0);
   assert.equal((await client.sessions.stats(session.id)).messageCount, 0);
   assert.deepEqual(await client.sessions.presence(session.id), []);

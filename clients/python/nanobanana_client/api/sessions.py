@@ -11,25 +11,30 @@ class Sessions(Resource):
     async def list(
         self,
         *,
+        q: str | None = None,
         tag: str | None = None,
         archived: bool | None = None,
         limit: int | None = None,
         offset: int | None = None,
         cursor: str | None = None,
     ) -> Page[Session]:
-        """Pinned ones first, then the newest activity, 20 a page; archived ones only when asked for."""
-        query = {"tag": tag, "archived": archived, "limit": limit, "offset": offset, "cursor": cursor}
+        """Pinned ones first, then the newest activity, 20 a page; `q` are words of the title.
+
+        Archived ones come only when they are asked for.
+        """
+        query = {"q": q, "tag": tag, "archived": archived, "limit": limit, "offset": offset, "cursor": cursor}
         return await self._page("/api/sessions", "sessions", Session, **query)
 
     def each(
         self,
         *,
+        q: str | None = None,
         tag: str | None = None,
         archived: bool | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[Session]:
         """All of them, `limit` at a time."""
-        return each_of(self.list, tag=tag, archived=archived, limit=limit)
+        return each_of(self.list, q=q, tag=tag, archived=archived, limit=limit)
 
     async def create(self, title: str | None = None, *, idempotency_key: str | None = None) -> Session:
         """Without a title it is “New Chat”, until the first message names it."""

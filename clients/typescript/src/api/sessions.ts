@@ -5,6 +5,8 @@ import type { CallOptions, WriteOptions } from "../transport.js";
 import { eachOf, type Paging, Resource } from "./resource.js";
 
 export interface SessionFilter {
+  /** Words of the title. */
+  q?: string;
   tag?: string;
   archived?: boolean;
 }
