@@ -110,6 +110,7 @@ MEDIA = {
                 headers=(*FILE_HEADERS, "Content-Range"),
                 description="The part that `Range` asks for.",
             ),
+            302: Answer(headers=("Location",), description="They lie in a cloud: where to read them."),
             304: UNCHANGED,
         },
     ),

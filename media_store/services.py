@@ -1,6 +1,7 @@
 """What can be done with pictures: the only writer of records and bytes, and the only one to tell of it."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -12,7 +13,7 @@ from accounts.models import User
 from accounts.services.access import changes_of
 from media_store.imaging import PreparedPicture, prepare
 from media_store.models import Image
-from media_store.storage import get_storage
+from media_store.storage import StorageUnavailable, get_storage
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
@@ -26,12 +27,14 @@ from nanobanana.redisdb.unit_of_work import Operation, unit_of_work, was_committ
 ORIGINAL, THUMB = "original", "thumb"
 THUMB_MIME = "image/webp"
 CLEANED_AT_ONCE = 100
+DISCARD_PATIENCE = 5  # seconds
 STEP = 500  # records removed at once
 TRIES = 10  # to remove pictures that messages come to show meanwhile
 WAITING = 100  # pictures in line in one process
 NO_IMAGE = "There is no such image."
 NO_SESSION = "There is no such session."
 
+logger = logging.getLogger(__name__)
 _pool = BoundedPool("imaging", waiting=WAITING)
 
 
@@ -228,11 +231,19 @@ async def _store(user: User, image: Image, picture: PreparedPicture, operation: 
 
 
 async def _discard(user: User, image_id: str) -> None:
-    """Remove the bytes of a failed upload, unless its commit was done and only the answer to it was lost."""
+    """Remove the bytes of a failed upload, unless its commit was done and only the answer to it was lost.
+
+    A storage that is away keeps them; the client, who waits to be told of that, is not held up by them.
+    """
     try:
         await Image.objects.aget(user.id, image_id)
     except DoesNotExist:
-        await get_storage().delete_prefix(image_prefix(user.id, image_id))
+        prefix = image_prefix(user.id, image_id)
+        try:
+            async with asyncio.timeout(DISCARD_PATIENCE):
+                await get_storage().delete_prefix(prefix)
+        except (StorageUnavailable, TimeoutError):
+            logger.warning("Bytes of a failed upload stay below %s: the storage is away.", prefix)
 
 
 async def _commit(user: User, image: Image, operation: Operation | None) -> None:

@@ -13,12 +13,13 @@ from django.http import (
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header
 
-from media_store.storage import Storage
+from media_store.storage import Address, Storage
 from nanobanana.errors import APIError
 from nanobanana.preconditions import is_unchanged
 
 ONE_PIECE = 64 * 1024  # bytes; up to here an answer is not streamed
 RANGE = re.compile(r"bytes=(?!-$)([0-9]{0,40})-([0-9]{0,40})", re.ASCII | re.IGNORECASE)
+MARGIN = 60  # seconds that an address still lives when browsers forget where it was
 SAFETY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -48,7 +49,9 @@ async def file_response(
     max_age: int,
     filename: str,
 ) -> HttpResponseBase:
-    """Answer a GET or HEAD for the object `key` of `size` bytes. Raises ObjectNotFound, RangeNotSatisfiable.
+    """Answer a GET or HEAD for the object `key` of `size` bytes, or send the client where it lies.
+
+    Raises ObjectNotFound, RangeNotSatisfiable.
 
     `etag` is strong and has its quotes; `max_age` is in seconds; `filename` is a name of ours.
     """
@@ -65,6 +68,8 @@ async def file_response(
     if request.method == "HEAD":
         await storage.stat(key)
         return HttpResponse(headers={**headers, "Content-Length": str(size)})
+    if address := await storage.presign(key, life=max_age, headers=_headers_elsewhere(headers)):
+        return _redirect(address, max_age)
     part = requested_part(request, size=size, etag=etag)
     return await _content_response(storage, key, size, part, headers)
 
@@ -92,6 +97,19 @@ def parse_range(header: str, size: int) -> ByteRange | None:
         raise RangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"})
     end = min(int(last) + 1, size) if first and last else size
     return ByteRange(start, end - start)
+
+
+def _headers_elsewhere(headers: dict[str, str]) -> dict[str, str]:
+    return {name: headers[name] for name in ("Content-Type", "Content-Disposition", "Cache-Control")}
+
+
+def _redirect(address: Address, max_age: int) -> HttpResponse:
+    """Browsers keep it while both links live, so that they find what they have of that address again."""
+    life = max(0, min(max_age, address.life) - MARGIN)
+    headers = {**SAFETY_HEADERS, "Location": address.url, "Cache-Control": f"private, max-age={life}"}
+    response = HttpResponse(status=302, headers=headers)
+    del response["Content-Type"]
+    return response
 
 
 async def _content_response(

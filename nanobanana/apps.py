@@ -15,6 +15,7 @@ class NanobananaConfig(AppConfig):
             checks.check_secret,
             checks.check_debug,
             checks.check_storage,
+            checks.check_cdn,
             checks.check_origins,
             checks.check_mail,
         ):

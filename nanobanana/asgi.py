@@ -21,6 +21,7 @@ from accounts.services.deletion import FINISHING  # noqa: E402
 from accounts.tokens import read_access_token  # noqa: E402
 from accounts.viewsets import bearer_token  # noqa: E402
 from chats.services.purge import PURGING  # noqa: E402
+from media_store.storage import get_storage  # noqa: E402
 from nanobanana.background import of_this_process  # noqa: E402
 from nanobanana.errors import APIError, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
@@ -35,6 +36,8 @@ JOBS = (FINISHING, PURGING)  # what is done again and again, by one process of h
 JSON_BODY = 1024 * 1024
 IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
 MULTIPART_OVERHEAD = 64 * 1024
+
+get_storage()  # the SDK of a cloud takes a second to load: before the first request, not during it
 
 
 class HTTPHandler(ASGIHandler):

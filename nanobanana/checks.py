@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from nanobanana.storage_choice import has_credentials, requested_storage
+from nanobanana.storage_choice import missing_variables, relies_on_a_role, requested_storage
 
 SHORTEST_SECRET = 32  # characters
 EXAMPLE_SECRETS = re.compile(
@@ -39,13 +39,29 @@ def check_debug(**kwargs: Any) -> list[CheckMessage]:
 
 def check_storage(**kwargs: Any) -> list[CheckMessage]:
     requested = requested_storage()
-    if requested == "local":
+    missing = missing_variables(requested)
+    if missing:
+        problem = f"STORAGE_TYPE={requested} lacks {' and '.join(missing)}, so pictures are kept locally."
+        return [refused_in_production(3, problem, hint="Set them, or STORAGE_TYPE=local.")]
+    if relies_on_a_role(requested) and not _finds_credentials():
+        problem = f"STORAGE_TYPE={requested} has no credentials, so no picture can be stored or read."
+        hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role."
+        return [refused_in_production(3, problem, hint=hint)]
+    return []
+
+
+def _finds_credentials() -> bool:
+    """Whether the SDK of AWS finds some where it always looks: its files, the container, the machine."""
+    import botocore.session  # half a second
+
+    return botocore.session.Session().get_credentials() is not None
+
+
+def check_cdn(**kwargs: Any) -> list[CheckMessage]:
+    if not settings.CDN_BASE_URL or settings.STORAGE_TYPE != "local":
         return []
-    if has_credentials(requested):
-        problem = f"STORAGE_TYPE={requested} is not in this version, which keeps pictures on its own disk."
-        return [Error(problem, hint="Set STORAGE_TYPE=local.", id="nanobanana.E003")]
-    problem = f"STORAGE_TYPE={requested} has no credentials of its own, so pictures are kept locally."
-    return [refused_in_production(3, problem, hint="Set STORAGE_TYPE=local.")]
+    problem = "CDN_BASE_URL has no effect: pictures of STORAGE_TYPE=local come from this server alone."
+    return [Warning(problem, id="nanobanana.W006")]
 
 
 def check_origins(**kwargs: Any) -> list[CheckMessage]:

@@ -91,6 +91,16 @@ def url(name: str, default: str = "", *, schemes: tuple[str, ...] = ("http", "ht
     return value
 
 
+def bucket(name: str) -> str:
+    """The name of a bucket, or ""."""
+    value = text(name)
+    if value and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
+        raise ImproperlyConfigured(
+            f"{name}={value} must be a bucket's name: 3 to 63 lower-case letters, digits and hyphens."
+        )
+    return value
+
+
 def directory(name: str, default: Path) -> Path:
     """A directory as an absolute path; it need not exist yet."""
     return Path(text(name, str(default))).expanduser().absolute()

@@ -49,6 +49,7 @@ HEADERS = {
     "ETag": ("The version of the file, or the revision of the object.", TEXT),
     "Accept-Ranges": ("Parts of the file can be asked for.", TEXT),
     "Content-Range": ("Which bytes these are, of how many.", TEXT),
+    "Location": ("Where to go on.", TEXT),
     "Content-Disposition": ("A name to save the file under.", TEXT),
 }
 ALWAYS_THERE = {"X-Request-Id", "Retry-After", "WWW-Authenticate", "Content-Range", "ETag"}

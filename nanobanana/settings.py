@@ -72,6 +72,18 @@ TRASH_DAYS = env.integer("TRASH_DAYS", 30, at_least=1, at_most=3650)
 # ---- pictures
 STORAGE_TYPE = storage_type()
 MEDIA_DIR = VAR_DIR / "media"
+CDN_BASE_URL = env.url("CDN_BASE_URL")
+AWS_ACCESS_KEY_ID = env.secret("AWS_ACCESS_KEY_ID")
+AWS_SECRET_ACCESS_KEY = env.secret("AWS_SECRET_ACCESS_KEY")
+AWS_REGION = env.text("AWS_REGION", "us-east-1")
+AWS_S3_BUCKET = env.bucket("AWS_S3_BUCKET")
+AWS_S3_ENDPOINT_URL = env.url("AWS_S3_ENDPOINT_URL")
+AWS_S3_SSE = env.choice("AWS_S3_SSE", "none", ("none", "aes256", "aws:kms"))
+ALIYUN_ACCESS_KEY_ID = env.secret("ALIYUN_ACCESS_KEY_ID")
+ALIYUN_ACCESS_KEY_SECRET = env.secret("ALIYUN_ACCESS_KEY_SECRET")
+ALIYUN_REGION = env.text("ALIYUN_REGION")
+ALIYUN_BUCKET = env.bucket("ALIYUN_BUCKET")
+ALIYUN_ENDPOINT = env.url("ALIYUN_ENDPOINT")
 MAX_FILE_SIZE = env.size("MAX_FILE_SIZE", "10MB")
 MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")
 CLEANUP_GRACE = env.seconds("CLEANUP_GRACE", "24h")
@@ -173,6 +185,11 @@ LOGGING = {
             "level": "ERROR",
         },
     },
-    "loggers": {"uvicorn.error": {"level": "INFO"}},  # below that it writes down headers and frames
+    "loggers": {  # below these they write down headers, frames and what is signed
+        "uvicorn.error": {"level": "INFO"},
+        "botocore": {"level": "INFO"},
+        "urllib3": {"level": "INFO"},
+        "oss2": {"level": "WARNING"},
+    },
     "root": {"handlers": ["console", "combined", "error"], "level": LOG_LEVEL},
 }

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from rest_framework import serializers
 
@@ -19,6 +20,7 @@ logger = logging.getLogger("nanobanana.health")
 
 
 STATES = ("ok", "unavailable")
+STORAGES = ("local", "aws", "aliyun")
 
 
 class ServicesSerializer(serializers.Serializer):
@@ -31,6 +33,7 @@ def _health() -> Fields:
         "status": serializers.ChoiceField(choices=STATES, help_text="Whether all services are there."),
         "timestamp": MomentField(help_text="The server's time."),
         "services": ServicesSerializer(help_text="How each service is."),
+        "storageType": serializers.ChoiceField(choices=STORAGES, help_text="The STORAGE_TYPE in use."),
     }
 
 
@@ -53,6 +56,7 @@ class HealthViewSet(ViewSet):
             "status": "ok" if is_well else "unavailable",
             "timestamp": timestamp(now()),
             "services": services,
+            "storageType": settings.STORAGE_TYPE,
         }
         response = self.answer(content, 200 if is_well else 503)
         if not is_well:

@@ -31,23 +31,22 @@ def code_blocks(name: str) -> list[str]:
 def test_env_example_has_exactly_the_variables_that_are_read():
     sources = [*ROOT.glob("nanobanana/*.py")]
     read = set(chain.from_iterable(_variables_read(path.read_text(encoding="utf-8")) for path in sources))
-    offered = set(re.findall(r"^([A-Z_]+)=", text_of("env.example"), flags=re.MULTILINE))
-    known_by_name_only = {"AWS_REGION", "AWS_S3_BUCKET", "ALIYUN_REGION", "ALIYUN_BUCKET"}
-    assert offered - known_by_name_only == read
+    assert set(_variables_offered()) == read
 
 
 def _variables_read(source: str) -> list[str]:
-    readers = "text|secret|integer|boolean|choice|words|seconds|size|url|networks|directory"
-    calls = rf"env\.(?:{readers})\(\s*\"([A-Z_]+)\""
-    clouds = r"\"((?:AWS|ALIYUN)_[A-Z_]+)\""
-    return re.findall(calls, source) + re.findall(clouds, source)
+    readers = "text|secret|integer|boolean|choice|words|seconds|size|url|networks|directory|bucket"
+    return re.findall(rf"env\.(?:{readers})\(\s*\"([A-Z0-9_]+)\"", source)
+
+
+def _variables_offered() -> list[str]:
+    return re.findall(r"^([A-Z0-9_]+)=", text_of("env.example"), flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
-def test_the_readme_explains_every_variable_that_is_not_a_cloud_s(readme):
-    offered = re.findall(r"^([A-Z_]+)=", text_of("env.example"), flags=re.MULTILINE)
-    ours = [name for name in offered if not name.startswith(("AWS_", "ALIYUN_")) and name != "DEBUG"]
-    assert [name for name in ours if f"`{name}`" not in text_of(readme)] == []
+def test_the_readme_explains_every_variable(readme):
+    offered = [name for name in _variables_offered() if name != "DEBUG"]
+    assert [name for name in offered if f"`{name}`" not in text_of(readme)] == []
 
 
 def test_both_readmes_show_the_same_commands():

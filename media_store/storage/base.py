@@ -1,21 +1,45 @@
 """The port that every storage offers."""
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple, Protocol
 
-from nanobanana.errors import NotFound
+from nanobanana.errors import NotFound, ServiceUnavailable
+
+CHUNK_SIZE = 256 * 1024  # bytes; a hop to a thread costs as much as reading about this many
+SEGMENT = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"  # never opens with a dot: no "..", and drafts cannot be named
+KEY = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*")
 
 
 class ObjectNotFound(NotFound):
     message = "The picture is not in the storage."
 
 
+class StorageUnavailable(ServiceUnavailable):
+    """`explanation` says what failed and what to check: for the log and for operators, never for clients."""
+
+    message = "The picture storage does not work at the moment; try again shortly."
+
+    def __init__(self, explanation: str) -> None:
+        super().__init__()
+        self.explanation = explanation
+
+
+class Address(NamedTuple):
+    """Where anybody can read an object for `life` seconds, without us."""
+
+    url: str
+    life: int
+
+
 class Storage(Protocol):
     """Objects of bytes under keys of ours, `<userId>/<imageId>/<variant>`.
 
     A prefix is a key's first segments, whole: `<userId>` or `<userId>/<imageId>`.
-    Any call may raise ServiceUnavailable, and ValueError for a key that is not one of ours.
+    Any call may raise StorageUnavailable, and ValueError for a key that is not one of ours.
     """
+
+    description: str  # for operators: the place, never a secret
 
     async def put(self, key: str, data: bytes) -> None:
         """Keep `data` under `key`, whole or not at all; on disk when this returns. Raises StorageFull."""
@@ -29,6 +53,16 @@ class Storage(Protocol):
     async def stat(self, key: str) -> int:
         """The object's size in bytes. Raises ObjectNotFound."""
 
+    async def sha256(self, key: str) -> str:
+        """The hash of the object's bytes, hexadecimal; a storage that noted it does not read them again."""
+
+    async def presign(self, key: str, *, life: int, headers: Mapping[str, str]) -> Address | None:
+        """Where to send who may read the object for `life` seconds; None where the bytes come from us.
+
+        The answer there has these headers (of Content-Type, Content-Disposition and Cache-Control), and the
+        address may live for less than was asked for. Whether the object is there is not looked at.
+        """
+
     async def delete(self, key: str) -> None:
         """Remove the object; one that is not there is no error."""
 
@@ -39,4 +73,11 @@ class Storage(Protocol):
         """Yield the keys below `prefix` (all keys below ""), in no order."""
 
     async def check(self) -> None:
-        """Return when the storage takes writes; raise ServiceUnavailable or StorageFull when not."""
+        """Return soon when the storage serves; raise StorageUnavailable or StorageFull when not."""
+
+
+def checked(key: str) -> str:
+    """`key`, if it is one of ours or a prefix of such. Raises ValueError."""
+    if not KEY.fullmatch(key):
+        raise ValueError(f"{key!r} is not a storage key.")
+    return key

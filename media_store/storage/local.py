@@ -2,27 +2,24 @@
 
 import asyncio
 import errno
+import hashlib
 import logging
 import os
-import re
 import tempfile
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from media_store.storage.base import ObjectNotFound
-from nanobanana.errors import APIError, ServiceUnavailable, StorageFull
+from media_store.storage.base import CHUNK_SIZE, ObjectNotFound, StorageUnavailable, checked
+from nanobanana.errors import APIError, StorageFull
 
 THREADS = 8  # most of a write is waiting for the disk
-CHUNK_SIZE = 256 * 1024  # bytes; a hop to a thread costs as much as reading about this many
 KEYS_PER_STEP = 1000
 WRITE_ATTEMPTS = 100
-SEGMENT = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"  # never opens with a dot: no "..", and drafts cannot be named
-KEY = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*")
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +32,7 @@ class LocalStorage:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self.description = f"the directory {self.root}"
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
 
     async def put(self, key: str, data: bytes) -> None:
@@ -48,6 +46,12 @@ class LocalStorage:
 
     async def stat(self, key: str) -> int:
         return (await self._run(os.stat, self._path(key))).st_size
+
+    async def sha256(self, key: str) -> str:
+        return await self._run(_hash, self._path(key))
+
+    async def presign(self, key: str, *, life: int, headers: Mapping[str, str]) -> None:
+        return None  # who has a link to a file of this machine gets it through this server
 
     async def delete(self, key: str) -> None:
         await self._run(_delete, self._path(key), self.root)
@@ -65,9 +69,7 @@ class LocalStorage:
         await self._run(_probe, self.root)
 
     def _path(self, key: str) -> Path:
-        if not KEY.fullmatch(key):
-            raise ValueError(f"{key!r} is not a storage key.")
-        return self.root / key
+        return self.root / checked(key)
 
     async def _run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """Call `function` in one of the storage's threads; the system's errors come out as ours."""
@@ -83,7 +85,7 @@ class LocalStorage:
 def api_error(error: OSError) -> APIError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFull()
-    return ServiceUnavailable("The picture storage does not work at the moment; try again shortly.")
+    return StorageUnavailable(f"{error}: check the disk, and the owner and mode of the directory.")
 
 
 class _OpenFile:
@@ -112,6 +114,11 @@ class _OpenFile:
 def _open_and_read(path: Path, start: int, length: int | None) -> tuple[_OpenFile, bytes]:
     file = _OpenFile(path, start, length)
     return file, file.read()
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -94,35 +94,93 @@ def test_origins_everywhere_are_warned_of(settings: Settings) -> None:
     assert checks.check_origins() == []
 
 
-@pytest.mark.usefixtures("development")
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that AWS needs."""
+    monkeypatch.setenv("STORAGE_TYPE", "aws")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA5EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
+    monkeypatch.setenv("AWS_S3_BUCKET", "nanobanana-images")
+
+
+@pytest.fixture
+def aliyun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that Aliyun needs."""
+    monkeypatch.setenv("STORAGE_TYPE", "aliyun")
+    monkeypatch.setenv("ALIYUN_ACCESS_KEY_ID", "LTAI5")
+    monkeypatch.setenv("ALIYUN_ACCESS_KEY_SECRET", "wJalrXUtnFEMI")
+    monkeypatch.setenv("ALIYUN_REGION", "oss-cn-hangzhou")
+    monkeypatch.setenv("ALIYUN_BUCKET", "nanobanana-images")
+
+
+@pytest.mark.usefixtures("production")
+@pytest.mark.parametrize("cloud", ["aws", "aliyun"])
+def test_a_cloud_of_which_all_is_set_is_served(request: pytest.FixtureRequest, cloud: str) -> None:
+    request.getfixturevalue(cloud)
+    assert checks.check_storage() == []
+    assert storage_type() == cloud
+
+
 @pytest.mark.parametrize(
-    ("cloud", "key", "secret"),
+    ("cloud", "changes", "missing"),
     [
-        ("aws", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-        ("aliyun", "ALIYUN_ACCESS_KEY_ID", "ALIYUN_ACCESS_KEY_SECRET"),
+        ("aws", {"AWS_ACCESS_KEY_ID": ""}, "AWS_ACCESS_KEY_ID"),
+        ("aws", {"AWS_SECRET_ACCESS_KEY": "your-aws-secret-key"}, "AWS_SECRET_ACCESS_KEY"),
+        ("aws", {"AWS_S3_BUCKET": ""}, "AWS_S3_BUCKET"),
+        (
+            "aws",
+            {"AWS_ACCESS_KEY_ID": "your-aws-access-key", "AWS_SECRET_ACCESS_KEY": "your-aws-secret-key"},
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+        ("aws", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_S3_BUCKET": ""}, "AWS_S3_BUCKET"),
+        (
+            "aliyun",
+            {"ALIYUN_ACCESS_KEY_ID": "", "ALIYUN_ACCESS_KEY_SECRET": ""},
+            "ALIYUN_ACCESS_KEY_ID and ALIYUN_ACCESS_KEY_SECRET",
+        ),
+        ("aliyun", {"ALIYUN_REGION": "", "ALIYUN_BUCKET": ""}, "ALIYUN_REGION and ALIYUN_BUCKET"),
     ],
 )
-def test_a_cloud_with_real_credentials_is_refused_everywhere(
-    monkeypatch: pytest.MonkeyPatch, cloud: str, key: str, secret: str
+def test_a_cloud_of_which_something_is_missing_means_local_storage(
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    cloud: str,
+    changes: dict[str, str],
+    missing: str,
 ) -> None:
-    monkeypatch.setenv("STORAGE_TYPE", cloud)
-    monkeypatch.setenv(key, "AKIA5EXAMPLE")
-    monkeypatch.setenv(secret, "wJalrXUtnFEMI")
-    assert isinstance(only(checks.check_storage()), Error)
-
-
-@pytest.mark.parametrize("credentials", [("", ""), ("your-aws-access-key", "your-aws-secret-key")])
-def test_a_cloud_without_credentials_means_local_storage(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, credentials: tuple[str, str]
-) -> None:
-    monkeypatch.setenv("STORAGE_TYPE", "aws")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", credentials[0])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", credentials[1])
+    request.getfixturevalue(cloud)
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
     settings.IS_PRODUCTION = False
     assert isinstance(only(checks.check_storage()), Warning)
     settings.IS_PRODUCTION = True
-    assert isinstance(only(checks.check_storage()), Error)
+    refusal = only(checks.check_storage())
+    assert isinstance(refusal, Error)
+    assert refusal.msg == f"STORAGE_TYPE={cloud} lacks {missing}, so pictures are kept locally."
     assert storage_type() == "local"
+
+
+@pytest.mark.usefixtures("production", "aws")
+def test_aws_may_find_credentials_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    refusal = only(checks.check_storage())
+    assert isinstance(refusal, Error)
+    assert refusal.msg.startswith("STORAGE_TYPE=aws has no credentials")
+    (tmp_path / "credentials").write_text("[default]\naws_access_key_id = A\naws_secret_access_key = S\n")
+    assert checks.check_storage() == []
+    assert storage_type() == "aws"
+
+
+def test_a_cdn_before_local_files_is_warned_of(settings: Settings) -> None:
+    assert checks.check_cdn() == []
+    settings.CDN_BASE_URL = "https://cdn.example.com"
+    assert only(checks.check_cdn()).msg.startswith("CDN_BASE_URL has no effect")
+    settings.STORAGE_TYPE = "aws"
+    assert checks.check_cdn() == []
 
 
 @pytest.mark.usefixtures("production")

@@ -15,7 +15,8 @@ async def test_it_says_that_all_is_well_to_anybody(alice: Person) -> None:
     answer = await alice.laptop.http.get("/health")
     assert answer.status_code == 200
     content = answer.json()
-    assert content.keys() == {"status", "timestamp", "services"}
+    assert content.keys() == {"status", "timestamp", "services", "storageType"}
+    assert content["storageType"] == "local"
     assert (content["status"], content["services"]) == ("ok", {"redis": "ok", "storage": "ok"})
     assert datetime.fromisoformat(content["timestamp"]).tzinfo
     assert content["timestamp"].endswith("Z")

@@ -149,7 +149,19 @@ def test_the_seeds_file_is_refused_in_production(checkout: Checkout) -> None:
     )
     assert answer.returncode == 1
     assert "JWT_SECRET can be guessed" in answer.stderr
-    assert "STORAGE_TYPE=aws has no credentials" in answer.stderr
+    assert "STORAGE_TYPE=aws lacks AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in answer.stderr
+
+
+def test_the_credentials_of_a_cloud_can_come_from_files(checkout: Checkout, tmp_path: Path) -> None:
+    files = {}
+    for name in ("ALIYUN_ACCESS_KEY_ID", "ALIYUN_ACCESS_KEY_SECRET"):
+        (tmp_path / name).write_text(f"{name} in a file\n")
+        files[f"{name}_FILE"] = str(tmp_path / name)
+    place = {"ALIYUN_REGION": "oss-cn-hangzhou", "ALIYUN_BUCKET": "nanobanana-images"}
+    values = checkout.read(
+        "STORAGE_TYPE", "ALIYUN_ACCESS_KEY_SECRET", STORAGE_TYPE="aliyun", **files, **place
+    )
+    assert values == ["aliyun", "ALIYUN_ACCESS_KEY_SECRET in a file"]
 
 
 @pytest.mark.parametrize(
@@ -160,6 +172,9 @@ def test_the_seeds_file_is_refused_in_production(checkout: Checkout) -> None:
         ("DEBUG", "maybe"),
         ("REDIS_URL", "localhost:6379"),
         ("STORAGE_TYPE", "azure"),
+        ("AWS_S3_SSE", "rot13"),
+        ("AWS_S3_BUCKET", "s3://pictures"),
+        ("AWS_S3_ENDPOINT_URL", "minio:9000"),
         ("JWT_EXPIRES_IN", "forever"),
         ("MAX_FILE_SIZE", "large"),
         ("LOG_LEVEL", "loud"),
