@@ -153,6 +153,7 @@ class Health:
     status: Literal["ok", "unavailable"]
     timestamp: datetime
     services: dict[str, str]
+    storage_type: str
 
 
 @dataclass(frozen=True)

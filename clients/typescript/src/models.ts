@@ -121,6 +121,7 @@ export interface Health {
   status: "ok" | "unavailable";
   timestamp: string;
   services: Record<string, string>;
+  storageType: string;
 }
 
 /** A device of the account that has a socket in a session. */
