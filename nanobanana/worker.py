@@ -62,6 +62,16 @@ class Heartbeat:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+class PromptServer(Server):
+    """Stops without waiting for requests that wait themselves: uvicorn gives each of them all of GRACE."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        stop_waiting = getattr(self.config.loaded_app, "stop_waiting", None)
+        if stop_waiting:
+            stop_waiting()
+        await super().shutdown(sockets)
+
+
 def configuration(application: str, heartbeat: Heartbeat | None = None) -> Config:
     return Config(
         application,
@@ -86,7 +96,7 @@ def configuration(application: str, heartbeat: Heartbeat | None = None) -> Confi
 
 def main(application: str, listener: int, ready: int, supervisor: int) -> None:
     config = configuration(application, Heartbeat(ready, supervisor))
-    Server(config).run([socket.socket(fileno=listener)])
+    PromptServer(config).run([socket.socket(fileno=listener)])
 
 
 if __name__ == "__main__":
