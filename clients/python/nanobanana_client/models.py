@@ -61,8 +61,8 @@ class Stats:
 class Image:
     """The addresses are signed, good as they are in an <img>, for about a day.
 
-    `path` is the original, `display_path` what browsers show of it, `variants` smaller sizes by name. Old pictures
-    have neither `blurhash` nor `dominant_color`.
+    `path` is the original, `display_path` what browsers show of it, `variants` smaller sizes by name. Old
+    pictures have neither `blurhash` nor `dominant_color`.
     """
 
     id: str
