@@ -138,6 +138,7 @@ async def images(client: NanobananaClient) -> None:
     session = await client.sessions.create("Images")
     image = await client.images.upload(session.id, picture(), type="generated")
     assert (await client.images.get(image.id)).type == "generated"
+    assert await bytes_of(client.images.content(image.id, "thumb"))
     batch = await client.images.upload_batch(session.id, [("a.png", picture()), ("b.txt", b"no picture")])
     assert (len(batch.successful), [failure.filename for failure in batch.failed]) == (1, ["b.txt"])
     assert [each.id for each in await client.images.list(session_id=session.id, type="generated")] == [

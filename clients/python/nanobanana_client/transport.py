@@ -162,7 +162,11 @@ class Transport:
 
     async def _send(self, request: httpx.Request, stream: bool) -> httpx.Response:
         try:
-            response = await self._http.send(request, stream=stream)
+            response = await self._http.send(
+                request,
+                stream=stream,
+                follow_redirects=stream,  # to a cloud that keeps pictures; without the token
+            )
             if stream and not response.is_success:
                 await response.aread()
             return response

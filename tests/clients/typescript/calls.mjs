@@ -97,6 +97,7 @@ test("images", async () => {
   const session = await client.sessions.create("Images");
   const image = await client.images.upload(session.id, picture(), { type: "generated" });
   assert.equal((await client.images.get(image.id)).type, "generated");
+  assert.ok((await new Response(await client.images.content(image.id, "thumb")).blob()).size > 20);
   const batch = await client.images.uploadBatch(session.id, [picture(), new File(["no picture"], "b.txt")]);
   assert.deepEqual([batch.successful.length, batch.failed[0].filename], [1, "b.txt"]);
   const filter = { sessionId: session.id, type: "generated" };

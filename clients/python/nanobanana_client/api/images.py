@@ -64,6 +64,10 @@ class Images(Resource):
         """The picture with new signed addresses."""
         return decode(Image, (await self._get(f"/api/images/{image_id}"))["image"])
 
+    def content(self, image_id: str, variant: str = "original") -> AsyncIterator[bytes]:
+        """The bytes, in pieces; `variant` is `original`, `display`, `thumb`, `small`, `medium` or `large`."""
+        return self._transport.stream(f"/api/images/{image_id}/content?variant={variant}")
+
     async def delete(self, image_id: str, *, idempotency_key: str | None = None) -> None:
         """409 `image_in_use` while a message shows it."""
         await self._delete(f"/api/images/{image_id}", idempotency_key=idempotency_key)

@@ -45,6 +45,15 @@ export class Images extends Resource {
     return (await this.fetch(`/api/images/${imageId}`, options)).image;
   }
 
+  /** The bytes; `variant` is `original`, `display`, `thumb`, `small`, `medium` or `large`. */
+  async content(
+    imageId: string,
+    variant = "original",
+    options: CallOptions = {},
+  ): Promise<ReadableStream<Uint8Array>> {
+    return this.transport.stream(`/api/images/${imageId}/content?variant=${variant}`, options);
+  }
+
   /** 409 `image_in_use` while a message shows it. */
   async delete(imageId: string, options: WriteOptions = {}): Promise<void> {
     await this.destroy(`/api/images/${imageId}`, options);
