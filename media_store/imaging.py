@@ -201,21 +201,14 @@ def _scaled(image: Image.Image, longest_side: int) -> Image.Image:
     with _turn(image), _decoding():
         # JPEG is decoded small. `thumbnail` would ask for a square, and lying pictures would come too large.
         image.draft(None, (int(size[0] * REDUCING_GAP), int(size[1] * REDUCING_GAP)))
-        small = _in_srgb(_resized(_with_smooth_colours(image), size), profile)
+        small = _with_smooth_colours(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
+        small = _in_srgb(small, profile)
         return small.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else small
 
 
 def _size_within(image: Image.Image, longest_side: int) -> tuple[int, int]:
     scale = min(1.0, longest_side / max(image.size))
     return max(1, round(image.width * scale)), max(1, round(image.height * scale))
-
-
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    # What is transparent must not shine through, and `resize` sees to that, but without the gap, slowly.
-    premultiplied = {"RGBA": "RGBa", "LA": "La"}.get(image.mode, image.mode)
-    small = image.convert(premultiplied) if premultiplied != image.mode else image
-    small = small.resize(size, Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
-    return small.convert(image.mode) if small.mode != image.mode else small
 
 
 def _encoded(image: Image.Image, variant: str) -> bytes:
