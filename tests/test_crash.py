@@ -195,8 +195,8 @@ class Writer:
             raise Unanswered
         assert answer.is_success, answer.text
         self.diary.answered += 1
-        if cursor := answer.headers.get("X-Sync-Cursor"):
-            self.diary.cursors[self.account.user_id].append(cursor)
+        if answer.status_code == 201:  # what was made; a change may be one that changes nothing
+            self.diary.cursors[self.account.user_id].append(answer.headers["X-Sync-Cursor"])
         return answer.json()
 
 
