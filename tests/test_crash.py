@@ -165,7 +165,9 @@ class Writer:
         shown = self.diary.expected[path][0]
         image_id = self.chance.choice(self.account.image_ids)
         assert shown
-        after = {**shown, "imageIds": list(dict.fromkeys([*shown["imageIds"], image_id]))}
+        if image_id in shown["imageIds"]:
+            return  # what changes nothing has no number of its own
+        after = {**shown, "imageIds": [*shown["imageIds"], image_id]}
         await self.change("POST", path, {"imageId": image_id}, after, action="/images")
 
     async def delete(self) -> None:
