@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-floor fuzz stress openapi lint format bench demo clean
+.PHONY: help run test test-floor fuzz stress openapi lint format bench demo image-check clean
 
 help:  ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: $(VENV)/.dev  ## Print CPU time per request, one worker
 
 demo: $(VENV)/.run  ## Run the demonstration against a running server
 	@exec $(BIN)/python manage.py demo $(ARGS)
+
+image-check:  ## Take the steps of the Dockerfile without Docker and prove the result, as root on Linux
+	@$(PYTHON) -m scripts.prove_image
 
 clean:  ## Remove the virtual environment and caches; data under var/ stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

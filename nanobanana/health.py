@@ -1,7 +1,7 @@
 """What a request needs, and whether it is there.
 
-Load balancers ask often, and from many sides. What was found is good for a second, and while one asks the others
-wait for the same answer: however many ask, Redis and the storage hear of it once a second from each process.
+Load balancers ask often, and from many sides. What was found is good for a second, and while one asks the
+others wait for the same answer: however many ask, a process looks at Redis and the storage once a second.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ async def look_whether_redis_keeps_what_is_written() -> None:
     memory = await ask("INFO", "memory")
     if memory["maxmemory"] and memory["maxmemory_policy"] != "noeviction":
         raise ServiceUnavailable(
-            "The database deletes what it has when its memory is full: set its maxmemory-policy to noeviction."
+            "The database deletes what it has when its memory is full: set maxmemory-policy to noeviction."
         )
 
 

@@ -1,8 +1,8 @@
 """One process that serves: `python -m nanobanana.worker APPLICATION LISTENER READY SUPERVISOR [DELAY]`.
 
 APPLICATION is the import string of an ASGI application; LISTENER and READY are the numbers of two inherited
-files, the listening socket and a pipe to close once requests are answered; SUPERVISOR is the parent's pid. DELAY
-is for how many seconds it serves on when told to stop.
+files, the listening socket and a pipe to close once requests are answered; SUPERVISOR is the parent's pid;
+DELAY is for how many seconds it serves on when told to stop.
 """
 
 import os
