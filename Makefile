@@ -2,9 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TYPESCRIPT := clients/typescript
+TSC := $(TYPESCRIPT)/node_modules/.bin/tsc
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help run test test-floor fuzz stress openapi lint format bench demo image-check clean
+=======
+.PHONY: help run test test-floor fuzz stress client compiler openapi lint format bench bench-sockets demo clean
+>>>>>>> main
 
 help:  ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,17 +18,20 @@ help:  ## List the commands
 run: $(VENV)/.run  ## Serve everything on PORT (3001), with an embedded Redis when none is configured
 	@exec $(BIN)/python manage.py serve
 
-test: $(VENV)/.dev  ## Run all tests
+test: $(VENV)/.dev compiler  ## Run all tests
 	@exec $(BIN)/python -m pytest
 
-test-floor: $(VENV)/.dev  ## Run all tests on the oldest Redis supported, 6.2
+test-floor: $(VENV)/.dev compiler  ## Run all tests on the oldest Redis supported, 6.2
 	@NANOBANANA_TEST_REDIS=floor exec $(BIN)/python -m pytest
 
 fuzz: $(VENV)/.dev  ## Attack every call with 6,000 requests made up from the schema
 	@FUZZ_CASES=6000 exec $(BIN)/python -m pytest -n0 -s -o timeout=0 tests/test_fuzz.py
 
-stress: $(VENV)/.dev  ## Run the tests of many changes at once for long
-	@STRESS=1 exec $(BIN)/python -m pytest -n0 -o timeout=0 -m stress
+stress: $(VENV)/.dev  ## Many changes at once, devices cut off, processes killed and frozen, for long
+	@STRESS=1 FRAMES=10000 exec $(BIN)/python -m pytest -n0 -s -o timeout=0 -m "stress or long"
+
+client: $(TSC)  ## Build the TypeScript client
+	@npm run --silent --prefix $(TYPESCRIPT) build
 
 openapi: $(VENV)/.run  ## Write docs/openapi.yaml anew
 	@$(BIN)/python manage.py openapi > docs/openapi.yaml
@@ -40,6 +49,9 @@ format: $(VENV)/.dev  ## Format the code and mend what can be mended
 bench: $(VENV)/.dev  ## Print CPU time per request, one worker
 	@exec $(BIN)/python -m bench.requests
 
+bench-sockets: $(VENV)/.dev  ## Print what sockets cost: connecting, idling, delivering
+	@exec $(BIN)/python -m bench.sockets
+
 demo: $(VENV)/.run  ## Run the demonstration against a running server
 	@exec $(BIN)/python manage.py demo $(ARGS)
 
@@ -47,7 +59,16 @@ image-check:  ## Take the steps of the Dockerfile without Docker and prove the r
 	@$(PYTHON) -m scripts.prove_image
 
 clean:  ## Remove the virtual environment and caches; data under var/ stays
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf $(VENV) $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+
+# Without it the tests of the TypeScript client are skipped, and say so.
+compiler:
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(TSC) || true; fi
+
+$(TSC): $(TYPESCRIPT)/package.json
+	@echo "Getting the TypeScript compiler ..."
+	@npm install --prefix $(TYPESCRIPT) --no-audit --no-fund --loglevel error --fetch-retries 1 --fetch-timeout 20000
+	@touch $@
 
 $(VENV)/.run: requirements.txt constraints.txt
 	@$(PYTHON) scripts/environment.py requirements.txt $@

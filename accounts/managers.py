@@ -4,13 +4,14 @@ import asyncio
 import logging
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from redis.exceptions import RedisError
 
 from nanobanana.redisdb import scripts
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER, ask, get_client
+from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import is_id, new_id
@@ -35,6 +36,15 @@ STEP = 1000  # devices removed at once
 
 logger = logging.getLogger(__name__)
 _admit = Script(Path(__file__).parent / "scripts" / "admit.lua")
+
+
+class Admission(NamedTuple):
+    """What is known of a request once it is let in."""
+
+    user: list[str]  # the user's hash as pairs
+    device_name: str
+    head: Cursor  # where the user's log stood just then
+    standing: Standing | None  # None without a limit
 
 
 class UserManager(Manager["User"]):
@@ -161,27 +171,28 @@ class DeviceManager(Manager["Device"]):
         expired = sum(float(score) <= milliseconds(now()) - DEVICE_LIFE for score in scores)
         return ids[: max(expired, len(ids) - DEVICES_KEPT)]
 
-    async def admit(
-        self, user: "User", device: "Device", budget: Budget | None
-    ) -> tuple[list[str], Standing | None]:
-        """Count a request of this device: the hash of its user as pairs, and how that user stands now.
-
-        [] when user or device is gone; None where there is no limit.
-        """
+    async def admit(self, user: "User", device: "Device", budget: Budget | None) -> "Admission | None":
+        """Count a request of this device; None when user or device is gone."""
         bucket = owner_key(user.id, "limit", budget.name if budget else "none")
-        return await self._spend([bucket, user.key, device.key], budget)
+        pairs, found, standing = await self._spend([bucket, user.key, device.key, log_key(user.id)], budget)
+        if not pairs:
+            return None
+        name, epoch, offset = found
+        return Admission(pairs, name, Cursor(epoch, int(offset)), standing)
 
     async def admit_stranger(self, site: str, budget: Budget) -> Standing | None:
         """Count a request from this address: how it stands now; None where there is no limit."""
         if not budget.quota:
             return None
-        _, standing = await self._spend([global_key("limit", site, budget.name)], budget)
+        _, _, standing = await self._spend([global_key("limit", site, budget.name)], budget)
         return standing
 
-    async def _spend(self, keys: list[str], budget: Budget | None) -> tuple[list[str], Standing | None]:
+    async def _spend(
+        self, keys: list[str], budget: Budget | None
+    ) -> tuple[list[str], list[str], Standing | None]:
         quota, interval = (budget.quota, budget.interval) if budget else (0, 0)
-        pairs, *counted = await _admit(keys, [quota, interval, SEEN_EVERY]) or [[]]
-        return pairs, Standing(budget, *counted) if budget and counted else None
+        pairs, found, *counted = await _admit(keys, [quota, interval, SEEN_EVERY]) or [[], []]
+        return pairs, found, Standing(budget, *counted) if budget and counted else None
 
     async def some_ids(self, user_id: str) -> list[str]:
         """The ids of the user's devices, as many as can be removed at once."""

@@ -31,8 +31,8 @@ class SignedInViewSet(ViewSet):
     def credentials(self) -> str:
         return ""  # another token, or another device, may repeat a request
 
-    def cursor(self) -> Cursor | None:
-        return self.visitor.user.cursor
+    def cursor(self) -> Cursor:
+        return self.visitor.user.cursor or self.visitor.head
 
 
 class StrangerViewSet(ViewSet):

@@ -20,7 +20,7 @@ STOP_TIMEOUT = 15.0
 
 
 class Server:
-    """A running server and the CPU time of its processes."""
+    """A running server, what it keeps where, and what its processes use."""
 
     def __init__(self, port: int, process: psutil.Process, directory: Path) -> None:
         self.port = port
@@ -34,6 +34,11 @@ class Server:
 
     def redis_seconds(self) -> float:
         return sum(seconds(child) for child in self._children() if is_redis(child))
+
+    def worker(self) -> psutil.Process:
+        """The process that answers, which is the largest."""
+        workers = [child for child in self._children() if not is_redis(child)]
+        return max(workers, key=lambda child: child.memory_info().rss)
 
     def _children(self) -> list[psutil.Process]:
         return self._process.children(recursive=True)

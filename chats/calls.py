@@ -23,8 +23,8 @@ from chats.serializers import (
 )
 from chats.services.search import MESSAGE, NEWEST, RELEVANCE, SESSION
 from media_store.serializers import ImageSerializer
-from nanobanana.calls import SAME_REVISION, Call, Fields, page_query, sentence
-from nanobanana.errors import NotFound
+from nanobanana.calls import SAME_REVISION, Answer, Call, Fields, page_query, sentence
+from nanobanana.errors import ArchiveTooLarge, NotFound, UnreadableArchive
 from nanobanana.pagination import PaginationSerializer
 from nanobanana.serializers import CursorField, IdField
 
@@ -32,6 +32,7 @@ SESSIONS_A_PAGE = 20
 MESSAGES_A_PAGE = 50
 HITS_A_PAGE = 20
 REVISIONS_A_PAGE = 20
+ZIP = "application/zip"
 
 
 def _session() -> Fields:
@@ -199,4 +200,30 @@ SEARCH = {
         },
         errors=(NotFound,),
     )
+}
+
+
+def _archive() -> Answer:
+    return Answer(media_types=(ZIP,), headers=("Content-Disposition",), description="The archive.")
+
+
+ARCHIVES = {
+    "export_session": Call(
+        "Export a session",
+        details="A zip file of its messages and pictures, as docs/archive-format.md has it.",
+        other_answers={200: _archive()},
+    ),
+    "export_account": Call(
+        "Export the account",
+        details="The same of all sessions, those in the trash too.",
+        other_answers={200: _archive()},
+    ),
+    "import_sessions": Call(
+        "Import sessions",
+        {**sentence(), "sessions": SessionSerializer(many=True, help_text="In the order of the archive.")},
+        "All sessions of an archive or none, with new ids.",
+        status=201,
+        form={"archive": serializers.FileField(help_text="What an export gave.")},
+        errors=(ArchiveTooLarge, UnreadableArchive),
+    ),
 }

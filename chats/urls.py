@@ -1,16 +1,25 @@
 from django.urls import path
 
-from chats.views import MessageViewSet, SearchViewSet, SessionMessageViewSet, SessionViewSet
+from chats.views import (
+    ArchiveViewSet,
+    MessageViewSet,
+    SearchViewSet,
+    SessionMessageViewSet,
+    SessionViewSet,
+)
 
 urlpatterns = [
     path("sessions", SessionViewSet.as_view({"get": "list", "post": "create"})),
     path("sessions/trash", SessionViewSet.as_view({"get": "list_trash"})),
+    path("sessions/import", ArchiveViewSet.as_view({"post": "import_sessions"})),
     path(
         "sessions/<str:session_id>",
         SessionViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
     path("sessions/<str:session_id>/restore", SessionViewSet.as_view({"post": "restore"})),
     path("sessions/<str:session_id>/duplicate", SessionViewSet.as_view({"post": "duplicate"})),
+    path("sessions/<str:session_id>/export", ArchiveViewSet.as_view({"get": "export_session"})),
+    path("auth/me/export", ArchiveViewSet.as_view({"get": "export_account"})),
     path("sessions/<str:session_id>/stats", SessionViewSet.as_view({"get": "stats"})),
     path(
         "sessions/<str:session_id>/messages", SessionMessageViewSet.as_view({"get": "list", "post": "create"})

@@ -1,9 +1,18 @@
-"""`/api/sessions` and `/api/messages`."""
+"""`/api/sessions` and `/api/messages`, and archives of them."""
 
-from django.http import HttpResponse
+import re
+from collections.abc import AsyncIterator
+from typing import BinaryIO
+
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.http import content_disposition_header
 
 from accounts.viewsets import SignedInViewSet
+from chats.archives.reader import open_archive
+from chats.archives.writer import export_account, export_session
 from chats.calls import (
+    ARCHIVES,
     HITS_A_PAGE,
     MESSAGES,
     MESSAGES_A_PAGE,
@@ -12,6 +21,7 @@ from chats.calls import (
     SESSION_MESSAGES,
     SESSIONS,
     SESSIONS_A_PAGE,
+    ZIP,
 )
 from chats.managers import REVISIONS
 from chats.models import TRASHED, Message
@@ -35,11 +45,22 @@ from chats.serializers import (
     render_revision,
     render_session,
 )
-from chats.services import copies, messages, sessions, trash
+from chats.services import archives, copies, messages, sessions, trash
 from chats.services.search import MESSAGE, NEWEST, RELEVANCE, SESSION, Search, search
 from media_store.serializers import render_image
+from nanobanana.errors import UnsupportedMedia, ValidationFailed
+from nanobanana.forms import FORM, read_form
 from nanobanana.pagination import choice_of, listing, message_window_of, window_of
+from nanobanana.pools import Places
+from nanobanana.redisdb.fields import now
 from nanobanana.serializers import timestamp, validate
+from nanobanana.throttling import UPLOADS
+
+# Controls, what turns text round, and what a file system gives a meaning.
+NO_FILENAME = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069/\\:*?"<>|]+')
+LONGEST_FILENAME = 80  # characters
+
+_exports, _imports = Places(16, of_one=2), Places(2, of_one=1)
 
 
 class SessionViewSet(SignedInViewSet):
@@ -224,3 +245,66 @@ class SearchViewSet(SignedInViewSet):
             behind=window.behind,
         )
         return self.answer(render_found(await search(user=self.user, search=wanted), wanted))
+
+
+class ArchiveViewSet(SignedInViewSet):
+    """Chats as files. Each of these costs as much as many other requests."""
+
+    calls = ARCHIVES
+    budgets = dict.fromkeys(ARCHIVES, UPLOADS)
+
+    async def export_session(self, session_id: str) -> HttpResponseBase:
+        session, chunks = await export_session(user=self.user, session_id=session_id)
+        return await self._download(session.title, chunks)
+
+    async def export_account(self) -> HttpResponseBase:
+        chunks = await export_account(user=self.user)
+        return await self._download(f"nanobanana {now():%Y-%m-%d}", chunks)
+
+    async def import_sessions(self) -> HttpResponse:
+        file = await self._form("archive")
+        with _imports.one(self.user.id):
+            archive = await open_archive(file)
+            sessions = await archives.import_archive(
+                user=self.user, archive=archive, operation=self.operation()
+            )
+        rendered = [render_session(session) for session in sessions]
+        return self.answer({"message": "Sessions imported.", "sessions": rendered}, 201)
+
+    async def _download(self, title: str, chunks: AsyncIterator[bytes]) -> HttpResponseBase:
+        headers = {
+            "Content-Type": ZIP,
+            "Content-Disposition": content_disposition_header(True, filename_of(title)) or "",
+        }
+        if self.request.method == "HEAD":
+            return HttpResponse(headers=headers)
+        content = _in_a_place(self.user.id, chunks)
+        first = await anext(content)  # what goes wrong at once has an answer of its own
+        return StreamingHttpResponse(_joined(first, content), headers=headers)
+
+    async def _form(self, name: str) -> BinaryIO:
+        """The one file of the field `name` of a multipart body."""
+        if self.request.content_type != FORM:
+            raise UnsupportedMedia("Send the archive as multipart/form-data.")
+        _, files = await read_form(self.request)
+        found = files.getlist(name)
+        if len(found) != 1:
+            raise ValidationFailed(details={name: ["Send one file in this field."]})
+        return found[0].file
+
+
+def filename_of(title: str) -> str:
+    """A name for a file that is safe everywhere."""
+    return (NO_FILENAME.sub("-", title)[:LONGEST_FILENAME].strip(" .-") or "session") + ".zip"
+
+
+async def _in_a_place(user_id: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    with _exports.one(user_id):
+        async for chunk in chunks:
+            yield chunk
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk

@@ -41,6 +41,16 @@ class ImageManager(Manager["Image"]):
         """The pictures of a session of any kind."""
         return await self.apage(user_id, self.model.indexes[1].name.format(session_id=session_id), window)
 
+    def create_unlisted(self, work: UnitOfWork, image: "Image") -> None:
+        """Store a new picture that does not stand in the list of all pictures before `enlist`."""
+        self.create(work, image)
+        for key in self.model.indexes[0].entries_of(image):
+            work.write("unindex", key, image.id)
+
+    def enlist(self, work: UnitOfWork, image: "Image") -> None:
+        for key, score in self.model.indexes[0].entries_of(image).items():
+            work.write("index", key, score, image.id)
+
     def discard_for_good(self, work: UnitOfWork, image: "Image") -> None:
         """Remove a picture that was read, and note that its files are to follow; see `removed_ids`."""
         self.discard(work, image)

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import BinaryIO
 
 from django.conf import settings
@@ -22,7 +23,7 @@ from nanobanana.redisdb.exceptions import CommitRefused, DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import new_id, time_of
 from nanobanana.redisdb.managers import Page, Window
-from nanobanana.redisdb.unit_of_work import Operation, unit_of_work, was_committed
+from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work, was_committed
 
 ORIGINAL, THUMB = "original", "thumb"
 THUMB_MIME = "image/webp"
@@ -87,7 +88,8 @@ async def upload_image(
     picture = await _pool.run(prepare, upload.file)
     image = _new_image(user, session_id, type, picture)
     # A client that leaves does not stop what has begun: bytes and record come together or not at all.
-    return await asyncio.shield(asyncio.ensure_future(_store(user, image, picture, operation)))
+    commit = partial(_commit, user, image, operation)
+    return await asyncio.shield(asyncio.ensure_future(_store(user, image, picture, commit)))
 
 
 async def upload_images(
@@ -100,6 +102,40 @@ async def upload_images(
     ]
     attempts = zip(uploads, operations, strict=True)
     return await asyncio.gather(*[_attempt(user, session_id, type, *attempt) for attempt in attempts])
+
+
+async def import_image(
+    *,
+    user: User,
+    session_id: str,
+    type: str,
+    upload: Upload,
+    created_at: datetime,
+    expect: Callable[[UnitOfWork], None],
+) -> Image:
+    """Store a picture of that time for a session that nobody sees yet, whose existence `expect` checks.
+
+    Nobody is told, and no list has it, until `enlist`; `remove_imported` takes it back.
+    """
+    picture = await _pool.run(prepare, upload.file)
+    image = _new_image(user, session_id, type, picture, at=created_at)
+    commit = partial(_commit_unlisted, user, image, expect)
+    return await asyncio.shield(asyncio.ensure_future(_store(user, image, picture, commit)))
+
+
+def enlist(work: UnitOfWork, images: Iterable[Image]) -> None:
+    """Have imported pictures stand in the list of all pictures, in the commit that shows their session."""
+    for image in images:
+        Image.objects.enlist(work, image)
+
+
+async def remove_imported(*, user: User, images: Sequence[Image]) -> None:
+    """Remove those of these pictures that are still there and that no message shows."""
+    for start in range(0, len(images), STEP):
+        ids = [image.id for image in images[start : start + STEP]]
+        page = await Image.objects.aget_many(user.id, ids)
+        await _discard_for_good(user.id, [image for image in page.objects if image.ref_count == 0])
+    await _remove_files(user.id)
 
 
 async def delete_image(*, user: User, image_id: str, operation: Operation | None = None) -> None:
@@ -186,8 +222,10 @@ async def _require_session(user: User, session_id: str) -> None:
     await list_session_images(user=user, session_id=session_id, type=None, window=Window(limit=1))
 
 
-def _new_image(user: User, session_id: str, type: str, picture: PreparedPicture) -> Image:
-    identifier = new_id()
+def _new_image(
+    user: User, session_id: str, type: str, picture: PreparedPicture, *, at: datetime | None = None
+) -> Image:
+    identifier = new_id(at=at)
     moment = time_of(identifier)
     return Image(
         user.id,
@@ -215,13 +253,15 @@ async def _delete_record(user: User, image_id: str, operation: Operation | None)
         work.emit(ImageDeleted(session_id=image.session_id, image_id=image.id))
 
 
-async def _store(user: User, image: Image, picture: PreparedPicture, operation: Operation | None) -> Image:
+async def _store(
+    user: User, image: Image, picture: PreparedPicture, commit: Callable[[], Awaitable[None]]
+) -> Image:
     planned = image.id
     storage = get_storage()
     try:
         await storage.put(storage_key(user.id, planned, ORIGINAL), picture.original)
         await storage.put(storage_key(user.id, planned, THUMB), picture.thumbnail)
-        await _commit(user, image, operation)
+        await commit()
     except Exception:
         await _discard(user, planned)
         raise
@@ -251,6 +291,12 @@ async def _commit(user: User, image: Image, operation: Operation | None) -> None
         work.expect_exists(Image.objects.session_key(user.id, image.session_id), NotFound(NO_SESSION))
         Image.objects.create(work, image)
         work.emit(ImageCreated(session_id=image.session_id, image_id=image.id), image)
+
+
+async def _commit_unlisted(user: User, image: Image, expect: Callable[[UnitOfWork], None]) -> None:
+    async with changes_of(user) as work:
+        expect(work)
+        Image.objects.create_unlisted(work, image)
 
 
 async def _attempt(

@@ -1,5 +1,7 @@
 """The ASGI application: HTTP, WebSocket and the life of the process, on one port."""
 
+import asyncio
+import gc
 import os
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -23,7 +25,7 @@ from accounts.viewsets import bearer_token  # noqa: E402
 from chats.services.purge import PURGING  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
 from nanobanana.background import of_this_process  # noqa: E402
-from nanobanana.errors import APIError, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
+from nanobanana.errors import APIError, ArchiveTooLarge, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
 from nanobanana.redisdb import connection  # noqa: E402
 from realtime.routing import application as websocket_application  # noqa: E402
@@ -36,6 +38,7 @@ JOBS = (FINISHING, PURGING)  # what is done again and again, by one process of h
 JSON_BODY = 1024 * 1024
 IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
 MULTIPART_OVERHEAD = 64 * 1024
+IMPORT = "/api/sessions/import"
 
 get_storage()  # the SDK of a cloud takes a second to load: before the first request, not during it
 
@@ -54,20 +57,38 @@ class HTTPHandler(ASGIHandler):
         except RequestAborted:
             return
         with body:
-            response = await self.respond(scope, body, None if is_complete else refusal)
+            response = await self.respond(scope, body, None if is_complete else refusal, receive)
             try:
-                await self.send_response(response, send)
+                await self.send_to_who_is_there(response, receive, send)
             finally:
                 for close in response._resource_closers:
                     close()
 
-    async def respond(self, scope: Scope, body: IO[bytes], refusal: APIError | None) -> HttpResponseBase:
+    async def send_to_who_is_there(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
+        """Send an answer; one that is made while it is sent stops being made when the client leaves."""
+        if not response.streaming:
+            return await self.send_response(response, send)
+        sending = asyncio.ensure_future(self.send_response(response, send))
+        leaving = asyncio.ensure_future(client_left(receive))
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            await asyncio.gather(sending, leaving, return_exceptions=True)
+
+    async def respond(
+        self, scope: Scope, body: IO[bytes], refusal: APIError | None, receive: Receive
+    ) -> HttpResponseBase:
         try:
             request = ASGIRequest(scope, body)
         except UnicodeDecodeError:
             request = ASGIRequest({**scope, "query_string": b""}, body)
             refusal = refusal or BadRequest("The address is not UTF-8.")
         request.refusal = refusal
+        request.receive = receive  # for who waits long: the next message is that the client has left
         try:
             response = await self._middleware_chain(request)
         except Exception as error:
@@ -88,7 +109,15 @@ def limit_of(scope: Scope) -> tuple[int, APIError]:
         read_access_token(bearer_token(headers.get(b"authorization", b"").decode("latin-1")))
     except Unauthorized as error:
         return JSON_BODY, error
+    if scope["path"] == IMPORT:
+        return settings.IMPORT_MAX_SIZE + MULTIPART_OVERHEAD, ArchiveTooLarge()
     return settings.MAX_FILE_SIZE * settings.MAX_FILES_AT_ONCE + MULTIPART_OVERHEAD, PayloadTooLarge()
+
+
+async def client_left(receive: Receive) -> None:
+    """Return when the client is gone, or has its whole answer."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def read_body(receive: Receive, limit: int) -> tuple[IO[bytes], bool]:
@@ -124,6 +153,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await realtime.hub.start()
+            gc.freeze()  # what was loaded stays, and need not be looked through again and again
             for job in JOBS:
                 of_this_process.spawn(job.keep_running())
             await send({"type": "lifespan.startup.complete"})
@@ -143,6 +173,10 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.handlers[scope["type"]](scope, receive, send)
+
+    def stop_waiting(self) -> None:
+        """Have requests answered that wait for something to happen, so that the process can stop."""
+        realtime.hub.get_hub().end_polls()
 
 
 application = Application()

@@ -7,9 +7,11 @@
     ├── Unauthorized 401 unauthorized         │   └── RequestInFlight request_in_flight
     │   ├── TokenInvalid token_invalid        ├── PreconditionFailed 412 precondition_failed
     │   └── CredentialsWrong wrong_credentials├── PayloadTooLarge 413 payload_too_large
-    ├── Forbidden 403 forbidden               ├── UnsupportedMedia 415 unsupported_media_type
-    ├── NotFound 404 not_found                ├── UnreadablePicture 422 unreadable_picture
-    └── MethodNotAllowed 405 …                ├── IdempotencyMismatch 422 idempotency_mismatch
+    ├── Forbidden 403 forbidden               │   └── ArchiveTooLarge archive_too_large
+    ├── NotFound 404 not_found                ├── UnsupportedMedia 415 unsupported_media_type
+    └── MethodNotAllowed 405 …                ├── UnreadablePicture 422 unreadable_picture
+                                              ├── UnreadableArchive 422 unreadable_archive
+                                              ├── IdempotencyMismatch 422 idempotency_mismatch
                                               ├── TooManyRequests 429 too_many_requests
                                               ├── ServiceUnavailable 503 service_unavailable
                                               └── StorageFull 507 storage_full
@@ -127,6 +129,11 @@ class PayloadTooLarge(APIError):
     message = "The body is too large."
 
 
+class ArchiveTooLarge(PayloadTooLarge):
+    code = "archive_too_large"
+    message = "The archive has more than is taken at once."
+
+
 class UnsupportedMedia(APIError):
     status = 415
     code = "unsupported_media_type"
@@ -137,6 +144,14 @@ class UnreadablePicture(APIError):
     status = 422
     code = "unreadable_picture"
     message = "The picture is damaged and cannot be read."
+
+
+class UnreadableArchive(APIError):
+    """`details` maps the entry, and the line in it, to what is wrong there."""
+
+    status = 422
+    code = "unreadable_archive"
+    message = "The archive is not one of ours, or damaged; nothing was taken from it."
 
 
 class IdempotencyMismatch(APIError):

@@ -1,15 +1,18 @@
-"""Bounded pools of threads, for work that would hold up the event loop."""
+"""What bounds work: pools of threads for what would hold up the event loop, places for what takes long."""
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TypeVar
 
 from nanobanana.errors import ServiceUnavailable
 
 T = TypeVar("T")
+TOO_MANY = "Too many requests of this kind are under way; try again shortly."
 
 
 class BoundedPool:
@@ -22,7 +25,7 @@ class BoundedPool:
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
         if self.room <= 0:
-            raise ServiceUnavailable("Too many requests of this kind are under way; try again shortly.")
+            raise ServiceUnavailable(TOO_MANY)
         self.room -= 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
@@ -30,3 +33,26 @@ class BoundedPool:
             )
         finally:
             self.room += 1
+
+
+class Places:
+    """At most `count` of something run at once in this process, `of_one` for one user; more are refused."""
+
+    def __init__(self, count: int, *, of_one: int) -> None:
+        self.count, self.of_one = count, of_one
+        self._taken: Counter[str] = Counter()
+
+    @property
+    def taken(self) -> int:
+        return self._taken.total()
+
+    @contextmanager
+    def one(self, user_id: str) -> Iterator[None]:
+        if self.taken >= self.count or self._taken[user_id] >= self.of_one:
+            raise ServiceUnavailable(TOO_MANY)
+        self._taken[user_id] += 1
+        try:
+            yield
+        finally:
+            self._taken[user_id] -= 1
+            self._taken += Counter()  # forget who has none

@@ -37,7 +37,10 @@ MOMENT = {
 }
 HEADERS = {
     "X-Request-Id": ("The request's name in the log.", TEXT),
-    "X-Sync-Cursor": ("Where the log stands after this change, if it was one.", TEXT),
+    "X-Sync-Cursor": (
+        "Of a change, where its event is; of a read, where the log stood before.",
+        TEXT,
+    ),
     "Idempotent-Replayed": ("The answer is that of an earlier request, with the same key.", TRUE),
     "RateLimit-Policy": ("The budget this call counts against: `q` requests in `w` seconds.", TEXT),
     "RateLimit": ("What is left of it: `r` requests; it is whole again in `t` seconds.", TEXT),
@@ -127,7 +130,8 @@ class CallSchema(AutoSchema):
 
     def get_tags(self) -> list[str]:
         tag = self.path.removeprefix("/api").split("/")[1]
-        return [tag if tag in {"auth", "sessions", "messages", "search", "images", "media"} else "server"]
+        named = {"auth", "sessions", "messages", "search", "images", "media", "sync"}
+        return [tag if tag in named else "server"]
 
     def get_auth(self) -> list[dict[str, Any]]:
         if isinstance(self.view, SignedInViewSet):
@@ -164,12 +168,13 @@ class CallSchema(AutoSchema):
 
     def _get_request_body(self, direction: str = "request") -> dict[str, Any] | None:
         call = self.call
-        if call.body is None:
+        if call.body is None and call.form is None:
             return None
         if call.form is None:
             body, media_type = call.body, JSON
         else:
-            body = _serializer(f"{self._name}Form", {**call.form, **call.body().fields})
+            fields = call.body().fields if call.body else {}
+            body = _serializer(f"{self._name}Form", {**call.form, **fields})
             media_type = FORM
         component = self.resolve_serializer(body, "request")
         is_required = bool(component.schema.get("required"))
@@ -194,7 +199,7 @@ class CallSchema(AutoSchema):
         headers = [*answer.headers, *(BUDGET if self.is_counted else ())]
         if self.is_write:
             headers.append("Idempotent-Replayed")
-        if self.is_write and isinstance(self.view, SignedInViewSet):
+        if isinstance(self.view, SignedInViewSet):
             headers.append("X-Sync-Cursor")
         described: dict[str, Any] = {"description": answer.description, "headers": _headers(headers)}
         if answer.fields:
@@ -209,7 +214,7 @@ class CallSchema(AutoSchema):
         yield from (errors.BadRequest, errors.PayloadTooLarge, APIError)
         if call.query or call.body or self.is_write:
             yield errors.ValidationFailed
-        if call.body:
+        if call.body or call.form:
             yield from (errors.MalformedBody, errors.UnsupportedMedia)
         if isinstance(self.view, SignedInViewSet):
             yield from (errors.Unauthorized, errors.TokenInvalid)

@@ -66,8 +66,10 @@ RATE_LIMIT_WRITES = env.integer("RATE_LIMIT_WRITES", max(1, RATE_LIMIT_MAX_REQUE
 RATE_LIMIT_UPLOADS = env.integer("RATE_LIMIT_UPLOADS", max(1, RATE_LIMIT_MAX_REQUESTS // 10), at_least=1)
 RATE_LIMIT_SIGN_INS = env.integer("RATE_LIMIT_SIGN_INS", max(1, RATE_LIMIT_MAX_REQUESTS // 20), at_least=1)
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+SOCKETS_PER_USER = env.integer("SOCKETS_PER_USER", 50, at_least=1, at_most=10_000)
 
 # ---- chats
+IMPORT_MAX_SIZE = env.size("IMPORT_MAX_SIZE", "100MB")
 TRASH_DAYS = env.integer("TRASH_DAYS", 30, at_least=1, at_most=3650)
 
 # ---- pictures
@@ -136,6 +138,7 @@ CORS_EXPOSE_HEADERS = [
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "Content-Disposition",
     "ETag",
     "Content-Range",
 ]
@@ -187,7 +190,7 @@ LOGGING = {
         },
     },
     "loggers": {  # below these they write down headers, frames and what is signed
-        "uvicorn.error": {"level": "INFO"},
+        "uvicorn.error": {"level": "INFO" if LOG_LEVEL == "DEBUG" else LOG_LEVEL},
         "botocore": {"level": "INFO"},
         "urllib3": {"level": "INFO"},
         "oss2": {"level": "WARNING"},

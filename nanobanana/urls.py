@@ -14,6 +14,7 @@ urlpatterns = [
     path("api/auth/", include("accounts.urls")),
     path("api/", include("chats.urls")),
     path("api/", include("media_store.urls")),
+    path("api/", include("realtime.urls")),
     path("api/schema", SchemaViewSet.as_view({"get": "retrieve"})),
     path("api/docs", DocumentationViewSet.as_view({"get": "page"})),
     path("api/docs/<str:name>", DocumentationViewSet.as_view({"get": "file"})),

@@ -57,7 +57,7 @@ class ViewSet(viewsets.ViewSet):
         return self.request.META.get("HTTP_AUTHORIZATION", "")
 
     def cursor(self) -> Cursor | None:
-        """Where the log stands after the change this request made, if it made one."""
+        """Of a change, the position of its event; of a read, where the log stood before it."""
         return None
 
     @classmethod
@@ -148,16 +148,16 @@ class ViewSet(viewsets.ViewSet):
     def answer(
         self, content: dict[str, Any], status: int = 200, *, revision: int | None = None
     ) -> HttpResponse:
-        """A JSON answer; after a write it carries the cursor of the write's event.
+        """A JSON answer; with the cursor, if who asks has a log.
 
         With the `revision` of the object in it, it has an ETag, and is short for who has that one already.
         """
         headers = {} if revision is None else {"ETag": etag_of(revision)}
+        cursor = self.cursor()
+        if cursor:
+            headers["X-Sync-Cursor"] = str(cursor)
         if self._has_already(headers):
             return HttpResponseNotModified(headers=headers)
         response = json_response(content, status)
         set_headers(response, headers)
-        cursor = self.cursor()
-        if cursor:
-            response["X-Sync-Cursor"] = str(cursor)
         return response

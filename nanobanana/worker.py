@@ -72,7 +72,17 @@ class Heartbeat:
         return os.getppid() != self.supervisor
 
 
-class LingeringServer(Server):
+class PromptServer(Server):
+    """Stops without waiting for requests that wait themselves: uvicorn gives each of them all of GRACE."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        stop_waiting = getattr(self.config.loaded_app, "stop_waiting", None)
+        if stop_waiting:
+            stop_waiting()
+        await super().shutdown(sockets)
+
+
+class LingeringServer(PromptServer):
     """Told to stop, it serves on for `delay` seconds in which /health/ready says that it will end.
 
     So whoever sends requests here has the time to notice, and none of them meets a closed port. Without its

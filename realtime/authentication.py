@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
+
+from django.conf import settings
 
 from accounts.services.access import Visitor, authenticate, redeem_ticket
 from chats.services.sessions import get_session
@@ -28,6 +30,7 @@ class Handshake:
     since: str
     also_in: list[str]
     subprotocol: str | None
+    origin: str  # of the page that opens it; "" for who is no browser
 
     @classmethod
     def of(cls, scope: dict[str, Any]) -> Self:
@@ -43,6 +46,7 @@ class Handshake:
             since=first.get("since", ""),
             also_in=first["join"].split(",") if "join" in first else [],
             subprotocol=BEARER if is_bearer else None,
+            origin=dict(scope["headers"]).get(b"origin", b"").decode("latin-1"),
         )
 
     @property
@@ -57,9 +61,11 @@ class Handshake:
 async def admit(handshake: Handshake) -> tuple[Visitor, list[str]]:
     """The visitor, and the sessions the socket is in: the one of its address and those of `join` that exist.
 
-    Opening a socket counts as a read. Raises TokenInvalid, TooManyRequests, Forbidden for a foreign userId,
-    NotFound for the session of the address.
+    Opening a socket counts as a read. Raises TokenInvalid, TooManyRequests, Forbidden for a foreign userId or
+    page, NotFound for the session of the address.
     """
+    if not is_welcome(handshake.origin):
+        raise Forbidden
     visitor = await _identify(handshake)
     if handshake.user_id not in {"", visitor.user.id}:
         raise Forbidden
@@ -72,6 +78,14 @@ async def admit(handshake: Handshake) -> tuple[Visitor, list[str]]:
             continue  # it was deleted while the device was away
         session_ids.append(session_id)
     return visitor, session_ids
+
+
+def is_welcome(origin: str) -> bool:
+    """Whether pages of this origin may open sockets: those that may call, and our own."""
+    if not origin or "*" in settings.CORS_ORIGIN:
+        return True
+    own = urlsplit(settings.PUBLIC_BASE_URL)
+    return origin in {*settings.CORS_ORIGIN, f"{own.scheme}://{own.netloc}"}
 
 
 async def _identify(handshake: Handshake) -> Visitor:

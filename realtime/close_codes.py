@@ -4,6 +4,7 @@ from enum import IntEnum
 
 from nanobanana.errors import (
     APIError,
+    Conflict,
     Forbidden,
     NotFound,
     ServiceUnavailable,
@@ -19,6 +20,7 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = 1013
     TOO_SLOW = 4008
     SILENT = 4012
+    TOO_MANY_SOCKETS = 4013
     TOO_MANY_FRAMES = 4029
     UNAUTHORIZED = 4401
     FORBIDDEN = 4403
@@ -34,6 +36,8 @@ def close_code_of(error: APIError) -> CloseCode:
             return CloseCode.FORBIDDEN
         case NotFound():
             return CloseCode.NOT_FOUND
+        case Conflict():
+            return CloseCode.TOO_MANY_SOCKETS
         case ServiceUnavailable() | StorageFull() | TooManyRequests():
             return CloseCode.TRY_AGAIN_LATER
     return CloseCode.INTERNAL_ERROR

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import orjson
 from rest_framework import serializers
 
+from accounts.services.access import Visitor, authenticate
 from chats.services.sessions import get_session
-from nanobanana.errors import BadRequest, Conflict, MalformedBody, NotFound
-from nanobanana.serializers import IdField, validate
+from nanobanana.errors import BadRequest, Conflict, Forbidden, MalformedBody, NotFound
+from nanobanana.serializers import IdField, TextField, validate
+from nanobanana.throttling import READS
 from realtime import frames
 from realtime.authentication import SESSIONS_OF_A_DEVICE
 from realtime.frames import UserTyping
@@ -28,6 +30,10 @@ class SessionPayload(serializers.Serializer):
     sessionId = IdField(source="session_id")
 
 
+class TokenPayload(serializers.Serializer):
+    token = TextField(max_length=8192)
+
+
 class TypingPayload(SessionPayload):
     isTyping = serializers.BooleanField(source="is_typing")
 
@@ -35,9 +41,12 @@ class TypingPayload(SessionPayload):
 class Commands:
     """The commands of one connected device."""
 
-    def __init__(self, hub: Hub, peer: Peer) -> None:
+    __slots__ = ("_hub", "_peer", "_renew", "_typing")
+
+    def __init__(self, hub: Hub, peer: Peer, renew: Callable[[Visitor], None]) -> None:
         self._hub = hub
         self._peer = peer
+        self._renew = renew
         self._typing = TypingIndicators(self._announce_typing, hub.background.spawn)
 
     async def run(self, text: str) -> None:
@@ -57,11 +66,13 @@ class Commands:
         if len(self._peer.session_ids | {session_id}) > SESSIONS_OF_A_DEVICE:
             raise Conflict(f"A device can be in {SESSIONS_OF_A_DEVICE} sessions at once; leave one first.")
         self._peer.session_ids.add(session_id)
+        self._hub.moved(self._peer)
         self._peer.send(frames.joined_session(session_id))
 
     async def leave_session(self, session_id: str) -> None:
         self._expect_joined(session_id)
         self._peer.session_ids.discard(session_id)
+        self._hub.moved(self._peer)
         self._peer.send(frames.left_session(session_id))
         await self._typing.stop(session_id)
 
@@ -71,6 +82,15 @@ class Commands:
             await self._typing.start(session_id)
         else:
             await self._typing.stop(session_id)
+
+    async def authenticate(self, token: str) -> None:
+        visitor = await authenticate(token, READS)
+        if visitor.user.id != self._peer.user.id:
+            raise Forbidden("This token is another user's.")
+        self._peer.become(visitor)
+        self._hub.moved(self._peer)
+        self._renew(visitor)
+        self._peer.send(frames.authenticated(visitor.expires_at))
 
     async def ping(self) -> None:
         self._peer.send(frames.pong())
@@ -87,6 +107,7 @@ class Commands:
             type="user_typing",
             sessionId=session_id,
             userId=self._peer.user.id,
+            deviceId=self._peer.device_id,
             connectionId=self._peer.connection_id,
             isTyping=is_typing,
             timestamp=frames.moment(),
@@ -103,6 +124,7 @@ COMMANDS = {
     "join_session": Command(SessionPayload, Commands.join_session),
     "leave_session": Command(SessionPayload, Commands.leave_session),
     "typing": Command(TypingPayload, Commands.typing),
+    "authenticate": Command(TokenPayload, Commands.authenticate),
     "ping": Command(NoPayload, Commands.ping),
     "pong": Command(NoPayload, Commands.pong),
 }

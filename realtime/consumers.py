@@ -9,6 +9,7 @@ from typing import Any
 from channels.consumer import AsyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer
 
+from accounts.services.access import Visitor
 from nanobanana.errors import MalformedBody
 from nanobanana.exception_handler import translate
 from nanobanana.request_ids import begin_request
@@ -21,6 +22,7 @@ from realtime.peer import Peer
 
 PING_INTERVAL = 30  # seconds
 PINGS_UNANSWERED = 2  # then the peer is gone
+WARNING = 60  # seconds that a token is still good for when its end is announced
 FRAMES_A_SECOND = 50  # that a device may send
 
 Message = dict[str, Any]
@@ -35,6 +37,7 @@ class DeviceConsumer(AsyncConsumer):
 
     def __init__(self) -> None:
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._expires_at = 0  # Unix seconds
         self._pings_unanswered = 0
         self._second = 0.0
         self._frames_this_second = 0
@@ -82,11 +85,11 @@ class DeviceConsumer(AsyncConsumer):
         visitor, session_ids = await admit(handshake)
         peer = Peer(visitor, session_ids, self.base_send)
         self.hub = get_hub()
-        await self.hub.join(peer, handshake.cursor, is_return=bool(handshake.since))
+        await self.hub.connect(peer, handshake.cursor, is_return=bool(handshake.since))
         self.peer = peer
-        self.commands = Commands(self.hub, peer)
+        self.commands = Commands(self.hub, peer, self._stay_until_token_ends)
         self._call_later("ping", PING_INTERVAL, self._ping)
-        self._call_later("expiry", visitor.expires_at - time.time(), self._expire)
+        self._stay_until_token_ends(visitor)
 
     def _leave(self) -> None:
         for timer in self._timers.values():
@@ -97,6 +100,8 @@ class DeviceConsumer(AsyncConsumer):
 
     def _call_later(self, name: str, seconds: float, action: Callable[[Peer], None]) -> None:
         assert self.peer is not None
+        if name in self._timers:
+            self._timers[name].cancel()
         self._timers[name] = asyncio.get_running_loop().call_later(seconds, action, self.peer)
 
     def _ping(self, peer: Peer) -> None:
@@ -106,6 +111,14 @@ class DeviceConsumer(AsyncConsumer):
         self._pings_unanswered += 1
         peer.send(frames.ping(peer.cursor))
         self._call_later("ping", PING_INTERVAL, self._ping)
+
+    def _stay_until_token_ends(self, visitor: Visitor) -> None:
+        self._expires_at = visitor.expires_at
+        self._call_later("token", max(0, self._expires_at - WARNING - time.time()), self._warn)
+
+    def _warn(self, peer: Peer) -> None:
+        peer.send(frames.token_expired(self._expires_at))
+        self._call_later("token", self._expires_at - time.time(), self._expire)
 
     def _expire(self, peer: Peer) -> None:
         peer.outbox.close(CloseCode.UNAUTHORIZED)

@@ -7,7 +7,11 @@ forget a channel when both do; a doorbell must know when it was deaf, so it hold
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
 
+from hiredis import Reader, pack_command
+from redis._parsers.base import BaseParser
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, RedisError
@@ -36,49 +40,53 @@ class Doorbell:
         self._on_message = on_message
         self._on_restored = on_restored
         self._confirmed: dict[str, asyncio.Event] = {}  # by channel
-        self._connection: AbstractConnection | None = None
+        self._ear: Ear | None = None
 
     async def subscribe(self, channel: str) -> None:
         """Return once Redis has confirmed that the channel is heard."""
         if channel not in self._confirmed:
             self._confirmed[channel] = asyncio.Event()
-            await self._send("SUBSCRIBE", [channel])
+            self._send("SUBSCRIBE", [channel])
         await self._confirmed[channel].wait()
 
-    async def unsubscribe(self, channels: Iterable[str]) -> None:
+    def unsubscribe(self, channels: Iterable[str]) -> None:
         known = [channel for channel in channels if self._confirmed.pop(channel, None)]
         if known:
-            await self._send("UNSUBSCRIBE", known)
+            self._send("UNSUBSCRIBE", known)
 
     async def listen(self) -> None:
         """Listen until cancelled, whatever happens to Redis."""
         delay = FIRST_DELAY
         while True:
             try:
-                self._connection = await self._pool.get_connection()
+                handshake = self._pool.make_connection()
+                await handshake.connect()
+                self._ear = Ear(handshake, self._hear)
                 delay = FIRST_DELAY
-                await self._listen_on(self._connection)
+                await self._listen_with(self._ear)
             except (RedisError, OSError) as error:
                 logger.warning("The doorbell's connection is lost (%s); next attempt in %.2f s", error, delay)
             finally:
-                await self._hang_up()
+                self._hang_up()
             await asyncio.sleep(delay)
             delay = min(2 * delay, LONGEST_DELAY)
 
-    async def _listen_on(self, connection: AbstractConnection) -> None:
+    async def _listen_with(self, ear: "Ear") -> None:
+        """Until the connection is lost, or silent for too long."""
         if self._confirmed:
-            await connection.send_command("SUBSCRIBE", *self._confirmed)
+            ear.send("SUBSCRIBE", *self._confirmed)
         is_asked = False
         while True:
-            response = await connection.read_response(timeout=SECONDS_OF_SILENCE, disconnect_on_error=False)
-            if response is not None:
-                is_asked = False
-                self._hear(response)
-            elif is_asked:
+            ear.has_heard = False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SECONDS_OF_SILENCE):
+                    await ear.is_lost.wait()
+                raise ConnectionError("it was closed")
+            if is_asked and not ear.has_heard:
                 raise ConnectionError("Redis gives no sign of life")
-            else:
-                is_asked = True
-                await connection.send_command("PING")
+            is_asked = not ear.has_heard
+            if is_asked:
+                ear.send("PING")
 
     def _hear(self, response: list[str] | str) -> None:
         match response:
@@ -92,17 +100,55 @@ class Doorbell:
             self._on_restored()
         confirmed.set()
 
-    async def _send(self, command: str, channels: list[str]) -> None:
+    def _send(self, command: str, channels: list[str]) -> None:
         """Send a command, unless there is no connection: the next one subscribes to all channels anyway."""
-        if self._connection is None:
-            return
-        try:
-            await self._connection.send_command(command, *channels)
-        except RedisError:
-            logger.info("%s was not sent: the doorbell's connection is lost", command)
+        if self._ear is not None:
+            self._ear.send(command, *channels)
 
-    async def _hang_up(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect(nowait=True)
-            await self._pool.release(connection)
+    def _hang_up(self) -> None:
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            ear.close()
+
+
+class Ear(asyncio.Protocol):
+    """One connection, of which each reply is handed on as it comes: no task wakes up for it.
+
+    redis-py makes the connection (address, TLS, password).
+    """
+
+    def __init__(self, handshake: AbstractConnection, hear: Callable[[Any], None]) -> None:
+        self.is_lost = asyncio.Event()
+        self.has_heard = False
+        self._handshake = handshake
+        self._hear = hear
+        self._reader = Reader(
+            encoding="utf-8",
+            errors="surrogateescape",
+            protocolError=ConnectionError,
+            replyError=BaseParser.parse_error,
+        )
+        self._transport = handshake._writer.transport  # type: ignore[union-attr]  # it is connected
+        self._transport.set_protocol(self)
+
+    def send(self, *words: str) -> None:
+        self._transport.write(pack_command(words))  # type: ignore[arg-type]  # hiredis means tuple[…, ...]
+
+    def close(self) -> None:
+        self._transport.abort()
+        self._handshake._close()
+
+    def data_received(self, data: bytes) -> None:
+        self.has_heard = True
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not False:
+                if isinstance(reply, RedisError):
+                    raise reply
+                self._hear(reply)
+        except RedisError as error:
+            logger.warning("The doorbell cannot listen: %s", error)
+            self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_lost.set()

@@ -1,7 +1,8 @@
 """Every frame the server sends, and how it is encoded. `docs/websocket.md` explains them."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
+from datetime import UTC, datetime
+from typing import Any, Literal, NotRequired, TypedDict
 
 import orjson
 
@@ -10,12 +11,39 @@ from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.fields import now
 from nanobanana.serializers import timestamp
 
+TEXT = 0x81  # a text message of one frame
 
-class Frame(NamedTuple):
-    """An encoded frame, made once however many sockets it goes to; `size` is in bytes."""
 
-    text: str
-    size: int
+class Frame:
+    """An encoded frame, made once however many sockets it goes to."""
+
+    __slots__ = ("_encoded", "_text", "_wire", "size")
+
+    def __init__(self, encoded: bytes) -> None:
+        self.size = len(encoded)
+        self._encoded = encoded
+        self._text = ""
+        self._wire = b""
+
+    @property
+    def text(self) -> str:
+        self._text = self._text or self._encoded.decode()
+        return self._text
+
+    @property
+    def wire(self) -> bytes:
+        """As it goes over the wire: a server's text frame has no mask, so it is the same for all sockets."""
+        self._wire = self._wire or head_of(self.size) + self._encoded
+        return self._wire
+
+
+def head_of(size: int) -> bytes:
+    """What RFC 6455 puts before the payload of a text frame that is whole."""
+    if size < 126:
+        return bytes((TEXT, size))
+    if size < 65536:
+        return bytes((TEXT, 126)) + size.to_bytes(2, "big")
+    return bytes((TEXT, 127)) + size.to_bytes(8, "big")
 
 
 class Connected(TypedDict):
@@ -23,6 +51,7 @@ class Connected(TypedDict):
     sessionId: str
     sessionIds: list[str]
     userId: str
+    deviceId: str
     connectionId: str
     cursor: str
     recovered: bool
@@ -50,9 +79,22 @@ class UserTyping(TypedDict):
     type: Literal["user_typing"]
     sessionId: str
     userId: str
+    deviceId: str
     connectionId: str
     isTyping: bool
     timestamp: str
+
+
+class PresentDevice(TypedDict):
+    deviceId: str
+    name: str
+    since: str
+
+
+class Presence(TypedDict):
+    type: Literal["presence"]
+    sessionId: str
+    payload: dict[str, list[PresentDevice]]
 
 
 class Ping(TypedDict):
@@ -62,6 +104,16 @@ class Ping(TypedDict):
 
 class Pong(TypedDict):
     type: Literal["pong"]
+
+
+class TokenExpired(TypedDict):
+    type: Literal["token_expired"]
+    expiresAt: str
+
+
+class Authenticated(TypedDict):
+    type: Literal["authenticated"]
+    expiresAt: str
 
 
 class Error(TypedDict):
@@ -87,16 +139,18 @@ SERVER_FRAMES = (
     JoinedSession,
     LeftSession,
     UserTyping,
+    Presence,
     Ping,
     Pong,
+    TokenExpired,
+    Authenticated,
     Error,
     DataEvent,
 )
 
 
 def encode(content: Mapping[str, Any]) -> Frame:
-    encoded = orjson.dumps(content)
-    return Frame(encoded.decode(), len(encoded))
+    return Frame(orjson.dumps(content))
 
 
 def resync_required(cursor: Cursor) -> Frame:
@@ -119,6 +173,14 @@ def pong() -> Frame:
     return encode(Pong(type="pong"))
 
 
+def token_expired(expires_at: int) -> Frame:
+    return encode(TokenExpired(type="token_expired", expiresAt=moment_of(expires_at)))
+
+
+def authenticated(expires_at: int) -> Frame:
+    return encode(Authenticated(type="authenticated", expiresAt=moment_of(expires_at)))
+
+
 def error(problem: APIError) -> Frame:
     content = Error(type="error", code=problem.code, message=problem.message)
     if problem.details:
@@ -129,3 +191,8 @@ def error(problem: APIError) -> Frame:
 def moment() -> str:
     """This moment, as frames say it."""
     return str(timestamp(now()))
+
+
+def moment_of(seconds: float) -> str:
+    """A moment in Unix seconds, as frames say it."""
+    return str(timestamp(datetime.fromtimestamp(seconds, UTC)))

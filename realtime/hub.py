@@ -1,9 +1,10 @@
-"""The hub of a process: one subscription for each user with sockets here, and the checks that keep it right.
+"""The hub of a process: one subscription for each user who listens here, and the checks that keep it right.
 
 What is said on a user's doorbell channel:
 
-    <epoch>:<offset>               the log is there now (published by the commit script)
+    <epoch>:<offset> [event, …]    the log is there now, by these events (published by the commit script)
     {"type": "user_typing", …}     a frame for the other devices in its session (published by a hub)
+    presence:<µs>:[socket, …]      who is here (published by scripts/presence.lua)
     signed-out:<deviceId>          close the sockets of this device
     signed-out:*                   close all sockets of the user
     signed-out-except:<deviceId>   close the sockets of all other devices
@@ -15,6 +16,7 @@ every CHECK_INTERVAL seconds, and at once when the connection is back.
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 from itertools import chain
 
 import orjson
@@ -22,18 +24,24 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from nanobanana.background import Background
+from nanobanana.errors import Conflict, TooManyRequests
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER, connect, get_client
-from nanobanana.redisdb.event_log import Cursor, heads
+from nanobanana.redisdb.event_log import Cursor, heads, read_bell
 from nanobanana.redisdb.keys import doorbell_channel
+from realtime import attendance
 from realtime.close_codes import CloseCode
 from realtime.doorbell import Doorbell
 from realtime.frames import Frame
+from realtime.listener import Listener
 from realtime.peer import Peer
+from realtime.poll import Poll
+from realtime.roll import Roll
 from realtime.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 10  # seconds
+USERS_AT_A_BEAT = 50
 USERS_AT_ONCE = 500  # whose positions are read in one round trip
 
 
@@ -53,42 +61,87 @@ class Hub:
     def start(self) -> None:
         self.background.spawn(self._doorbell.listen())
         self.background.spawn(self._check_forever())
+        self.background.spawn(self._beat_forever())
 
     async def stop(self) -> None:
         """Close all sockets and every connection to Redis."""
-        peers = list(chain.from_iterable(subscription.peers for subscription in self._subscriptions.values()))
+        listeners = self._listeners()
         for subscription in self._subscriptions.values():
             subscription.close(CloseCode.RESTARTING)
-        await asyncio.gather(*(peer.outbox.wait_closed() for peer in peers))
+        await asyncio.gather(*(listener.wait_closed() for listener in listeners))
         await self.background.cancel()
         await self._client.aclose()
 
     @property
     def sockets(self) -> int:
         """How many sockets this process serves."""
-        return sum(len(subscription.peers) for subscription in self._subscriptions.values())
+        return sum(isinstance(listener, Peer) for listener in self._listeners())
 
-    async def join(self, peer: Peer, since: Cursor | None = None, *, is_return: bool = False) -> None:
+    async def connect(self, peer: Peer, since: Cursor | None = None, *, is_return: bool = False) -> None:
+        """Join with a socket, which others learn of; Conflict when its user has as many as may be."""
+        subscription = self._subscription_of(peer)
+        try:
+            if not await subscription.attendance.enter(peer):
+                raise Conflict("This account has as many sockets open as may be.")
+            await self.join(peer, since, is_return=is_return)
+        except BaseException:
+            subscription.attendance.leave(peer)
+            raise
+
+    async def join(self, listener: Listener, since: Cursor | None = None, *, is_return: bool = False) -> None:
         """Subscribe first, then read from `since`, then live; see `Subscription.join`."""
-        channel = doorbell_channel(peer.user.id)
-        subscription = self._subscriptions.get(channel)
-        if subscription is None:
-            subscription = self._subscriptions[channel] = Subscription(peer.user.id, self.background)
-        subscription.joining.add(peer)
+        subscription = self._subscription_of(listener)
+        subscription.joining.add(listener)
         try:
             async with asyncio.timeout(SECONDS_TO_ANSWER):
-                await self._doorbell.subscribe(channel)
-            await subscription.join(peer, since, is_return=is_return)
+                await self._doorbell.subscribe(doorbell_channel(listener.user.id))
+            await subscription.join(listener, since, is_return=is_return)
         finally:
-            subscription.joining.discard(peer)
+            subscription.joining.discard(listener)
         self._unverified.add(subscription)  # a sign-out between its authentication and now was not heard
 
-    def leave(self, peer: Peer) -> None:
-        """Forget the peer; its user's subscription stays until the next check, for it may be back at once."""
-        peer.outbox.drop()
-        subscription = self._subscriptions.get(doorbell_channel(peer.user.id))
+    def leave(self, listener: Listener) -> None:
+        """Forget who left; its user's subscription stays until the next check, for it may be back at once."""
+        listener.drop()
+        subscription = self._subscriptions.get(doorbell_channel(listener.user.id))
         if subscription is not None:
-            subscription.peers.discard(peer)
+            subscription.listeners.discard(listener)
+            if isinstance(listener, Peer):
+                subscription.attendance.leave(listener)
+
+    def moved(self, peer: Peer) -> None:
+        """The peer is in other sessions now, or another device's."""
+        subscription = self._subscription_of(peer)
+        subscription.attendance.tell_soon()
+        self._unverified.add(subscription)  # that device may have been signed out just before
+
+    @contextlib.asynccontextmanager
+    async def following(self, poll: Poll, since: Cursor) -> AsyncIterator[None]:
+        """Have the poll listen inside the block; TooManyRequests when too many of its user do already."""
+        subscription = self._subscription_of(poll)
+        others = subscription.listeners | subscription.joining
+        if sum(isinstance(other, Poll) for other in others) >= settings.SOCKETS_PER_USER:
+            raise TooManyRequests("Too many requests of this account are waiting already.")
+        try:
+            await self.join(poll, since, is_return=True)
+            yield
+        finally:
+            self.leave(poll)
+
+    def end_polls(self) -> None:
+        """Have all polls answered now: this process is about to stop."""
+        for listener in self._listeners():
+            if isinstance(listener, Poll):
+                listener.end()
+
+    def _subscription_of(self, listener: Listener) -> Subscription:
+        channel = doorbell_channel(listener.user.id)
+        if channel not in self._subscriptions:
+            self._subscriptions[channel] = Subscription(listener.user.id, self.background)
+        return self._subscriptions[channel]
+
+    def _listeners(self) -> list[Listener]:
+        return list(chain.from_iterable(each.listeners for each in self._subscriptions.values()))
 
     async def publish(self, user_id: str, text: str) -> None:
         """Say something on the user's doorbell channel, to every process."""
@@ -109,7 +162,9 @@ class Hub:
         word, _, device_id = text.partition(":")
         if text.startswith("{"):
             frame = orjson.loads(text)
-            subscription.relay(frame["sessionId"], Frame(text, len(text)), sender=frame["connectionId"])
+            subscription.relay(frame["sessionId"], Frame(text.encode()), sender=frame["connectionId"])
+        elif word == "presence":
+            subscription.show(Roll.parse(*text.split(":", 2)[1:]))
         elif text == "signed-out:*":
             subscription.close(CloseCode.UNAUTHORIZED)
         elif word == "signed-out":
@@ -117,7 +172,7 @@ class Hub:
         elif word == "signed-out-except":
             subscription.sign_out(lambda identifier: identifier != device_id)
         else:
-            subscription.ring(Cursor.parse(text))
+            subscription.ring(*read_bell(text))
 
     def _on_restored(self) -> None:
         self._unverified.update(self._subscriptions.values())
@@ -136,7 +191,7 @@ class Hub:
                 logger.warning("Positions cannot be checked now: %s", error)
 
     async def _check(self) -> None:
-        await self._forget_idle()
+        self._forget_idle()
         subscriptions = list(self._subscriptions.values())
         for first in range(0, len(subscriptions), USERS_AT_ONCE):
             batch = subscriptions[first : first + USERS_AT_ONCE]
@@ -147,11 +202,24 @@ class Hub:
             await subscription.verify_devices()
             self._unverified.discard(subscription)
 
-    async def _forget_idle(self) -> None:
+    async def _beat_forever(self) -> None:
+        while True:
+            await asyncio.sleep(attendance.HEARTBEAT)
+            present = [each for each in self._subscriptions.values() if each.attendance.peers]
+            for first in range(0, len(present), USERS_AT_A_BEAT):
+                await asyncio.gather(*map(self._beat, present[first : first + USERS_AT_A_BEAT]))
+
+    @staticmethod
+    async def _beat(subscription: Subscription) -> None:
+        roll = await subscription.attendance.beat()
+        if roll is not None:
+            subscription.show(roll)  # the word of a change may have been lost
+
+    def _forget_idle(self) -> None:
         idle = [channel for channel, subscription in self._subscriptions.items() if subscription.is_idle]
         for channel in idle:
             self._unverified.discard(self._subscriptions.pop(channel))
-        await self._doorbell.unsubscribe(idle)
+        self._doorbell.unsubscribe(idle)
 
 
 _hub: Hub | None = None

@@ -20,6 +20,8 @@ class Shown(NamedTuple):
 class TypingIndicators:
     """In which sessions this device is typing."""
 
+    __slots__ = ("_announce", "_shown", "_spawn")
+
     def __init__(self, announce: Announce, spawn: Spawn) -> None:
         self._announce = announce
         self._spawn = spawn

@@ -5,6 +5,9 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
+
 from realtime.close_codes import CloseCode
 from realtime.frames import Frame
 
@@ -15,7 +18,9 @@ SECONDS_TO_CLOSE = 10  # for the close frame to find room, before the connection
 
 
 class Outbox:
-    """A bounded queue and the task that empties it, which lives only while there is something to write."""
+    """A bounded queue, and the task that empties it; both are for what cannot be written at once."""
+
+    __slots__ = ("_frames", "_limit", "_send", "_size", "_socket", "_task", "is_closed")
 
     def __init__(self, send: Send) -> None:
         self.is_closed = False
@@ -24,10 +29,14 @@ class Outbox:
         self._size = 0
         self._limit = math.inf
         self._task: asyncio.Task[None] | None = None
+        self._socket = socket_of(send)
 
     def put(self, frame: Frame) -> None:
         """Queue a frame; close the socket instead when too much is waiting."""
         if self.is_closed:
+            return
+        if self._task is None and self._socket is not None and is_ready(self._socket):
+            self._socket.transport.write(frame.wire)
             return
         if self._size + frame.size > self._limit:
             self.close(CloseCode.TOO_SLOW)
@@ -83,5 +92,25 @@ class Outbox:
 
     def _cut(self) -> None:
         # The server's own close waits until all is written, which a peer that reads nothing never allows.
-        # ASGI has no word for cutting a connection, so this reaches for uvicorn's transport.
-        self._send.__self__.transport.abort()  # type: ignore[attr-defined]
+        if self._socket is not None:
+            self._socket.transport.abort()
+
+
+def socket_of(send: Send) -> WebSocketsSansIOProtocol | None:
+    """uvicorn's side of the socket that an ASGI `send` belongs to.
+
+    ASGI has no word for cutting a connection, and it has each socket encode the same frame anew.
+    """
+    owner = getattr(send, "__self__", None)
+    return owner if isinstance(owner, WebSocketsSansIOProtocol) else None
+
+
+def is_ready(socket: WebSocketsSansIOProtocol) -> bool:
+    """Whether a frame can be written now, as it is and behind all that was written before."""
+    return (
+        socket.writable.is_set()
+        and socket.conn.state is State.OPEN
+        and not socket.close_sent
+        and not socket.conn.extensions
+        and not socket.transport.is_closing()
+    )

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from accounts.models import User
@@ -14,8 +13,7 @@ from media_store.serializers import render_image
 from nanobanana.redisdb.event_log import LogEntry
 from nanobanana.redisdb.keys import split_owner_key
 from nanobanana.redisdb.models import Model
-from nanobanana.serializers import timestamp
-from realtime.frames import DataEvent, Frame, encode
+from realtime.frames import DataEvent, Frame, encode, moment_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +49,7 @@ def _encoded(entry: LogEntry, payload: dict[str, Any]) -> Frame:
         sessionId=entry.ids.get("sessionId"),
         payload=payload,
         cursor=str(entry.cursor),
-        timestamp=str(timestamp(datetime.fromtimestamp(entry.milliseconds / 1000, UTC))),
+        timestamp=moment_of(entry.milliseconds / 1000),
     )
     return encode(event)
 

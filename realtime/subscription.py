@@ -1,8 +1,8 @@
-"""What one process does for one user: reads the log once, and hands each event to the user's sockets here."""
+"""What one process does for one user: reads the log once, and hands each event to all who listen here."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from redis.exceptions import RedisError
 
@@ -10,26 +10,31 @@ from accounts.models import Device
 from nanobanana.background import Background
 from nanobanana.errors import TokenInvalid
 from nanobanana.redisdb.event_log import Cursor, LogEntry, LogSlice, read_behind
+from realtime.attendance import Attendance
 from realtime.close_codes import CloseCode
 from realtime.frames import Frame
+from realtime.listener import Listener
 from realtime.payloads import data_frame
-from realtime.peer import Peer
+from realtime.roll import Roll
 
 logger = logging.getLogger(__name__)
 
+MICROSECONDS_OVERTAKEN = 10_000_000  # by a later word; more, and the clock of Redis was set back
 EVENTS_IN_A_ROW = 50  # delivered before other tasks, such as the outboxes', have their turn
 
 
 class Subscription:
-    """The user's sockets in this process, and the position in the log up to which they were served.
+    """The user's sockets and polls in this process, and the position in the log up to which they were served.
 
     The log is read by one coroutine at a time, so joining and delivering cannot overtake each other.
     """
 
     def __init__(self, user_id: str, background: Background) -> None:
         self.user_id = user_id
-        self.peers: set[Peer] = set()
-        self.joining: set[Peer] = set()
+        self.listeners: set[Listener] = set()
+        self.joining: set[Listener] = set()
+        self.attendance = Attendance(user_id, background)
+        self._roll_shown = 0
         self._position = Cursor("", 0)
         self._bell: Cursor | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -38,10 +43,10 @@ class Subscription:
 
     @property
     def is_idle(self) -> bool:
-        return not self.peers and not self.joining
+        return not self.listeners and not self.joining and not self.attendance.peers
 
-    async def join(self, peer: Peer, since: Cursor | None, *, is_return: bool) -> None:
-        """Greet the peer, give it what it missed, and have it live from there on, without gap or overlap.
+    async def join(self, listener: Listener, since: Cursor | None, *, is_return: bool) -> None:
+        """Greet the listener, give it what it missed, and have it live from there on, without gap or overlap.
 
         A device that returns (`is_return`) from a position the log no longer reaches is told to resync.
         """
@@ -49,49 +54,76 @@ class Subscription:
             log = await read_behind(self.user_id, since)
             if not log.head.epoch:
                 raise TokenInvalid
-            if not self.peers:
+            if not self.listeners:
                 self._position = log.head
-            await self._admit(peer, since, log, is_return=is_return)
-            peer.outbox.go_live()
-            self.peers.add(peer)
+            await self._admit(listener, since, log, is_return=is_return)
+            listener.go_live()
+            self.listeners.add(listener)
 
-    async def _admit(self, peer: Peer, since: Cursor | None, log: LogSlice, *, is_return: bool) -> None:
+    async def _admit(
+        self, listener: Listener, since: Cursor | None, log: LogSlice, *, is_return: bool
+    ) -> None:
         if since is not None and log.is_complete:
-            peer.greet(since, recovered=True)
-            await self._deliver(log.entries, [peer])
+            listener.greet(since, recovered=True)
+            await self._deliver(log.entries, [listener])
             return
-        peer.greet(log.head, recovered=False)
+        listener.greet(log.head, recovered=False)
         if is_return:
-            peer.resync(log.head)
+            listener.resync(log.head)
 
-    def ring(self, bell: Cursor) -> None:
-        """The log is at `bell`: read it, or when that is being done, once more afterwards."""
+    def ring(self, bell: Cursor, carried: Sequence[LogEntry] = ()) -> None:
+        """The log is at `bell`: read it, or when that is being done, once more afterwards.
+
+        What the bell carries need not be read, if it is what comes next.
+        """
+        if carried and self._is_waiting and self._follows(carried[0]):
+            for entry in carried:
+                self._hand_out(entry, self.listeners)
+            self._position = bell
+            return
+        if bell == self._position and self._is_waiting:
+            return
         self._bell = bell
-        if self.peers and (self._reader is None or self._reader.done()):
+        if self.listeners and (self._reader is None or self._reader.done()):
             self._reader = self._background.spawn(self._answer_bells())
 
     def relay(self, session_id: str, frame: Frame, *, sender: str) -> None:
         """Send a frame that is not of the log to the other devices in a session."""
-        for peer in self.peers:
-            if session_id in peer.session_ids and peer.connection_id != sender:
-                peer.send(frame)
+        for listener in self.listeners:
+            listener.relay(frame, session_id, sender)
+
+    def show(self, roll: Roll) -> None:
+        """Tell everybody who is here, unless something newer was told already."""
+        if 0 < self._roll_shown - roll.moment < MICROSECONDS_OVERTAKEN:
+            return
+        self._roll_shown = roll.moment
+        for listener in self.listeners:
+            listener.show(roll)
 
     def close(self, code: CloseCode) -> None:
-        for peer in self.peers | self.joining:
-            peer.outbox.close(code)
+        for listener in self.listeners | self.joining:
+            listener.close(code)
 
     def sign_out(self, is_signed_out: Callable[[str], bool]) -> None:
-        """Close the sockets of the devices for whose id this holds."""
-        for peer in self.peers | self.joining:
-            if is_signed_out(peer.device_id):
-                peer.outbox.close(CloseCode.UNAUTHORIZED)
+        """Close what the devices have open for whose id this holds."""
+        for listener in self.listeners | self.joining:
+            if is_signed_out(listener.device_id):
+                listener.close(CloseCode.UNAUTHORIZED)
 
     async def verify_devices(self) -> None:
-        """Close the sockets of devices that are signed out, in case the word of it was lost."""
-        device_ids = list({peer.device_id for peer in self.peers})
+        """Close what devices have open that are signed out, in case the word of it was lost."""
+        device_ids = list({listener.device_id for listener in self.listeners})
         found = await Device.objects.aget_many(self.user_id, device_ids)
         present = {device.id for device in found.objects}
         self.sign_out(lambda device_id: device_id in device_ids and device_id not in present)
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether nobody reads the log just now, or is about to."""
+        return not self._reading.locked() and (self._reader is None or self._reader.done())
+
+    def _follows(self, entry: LogEntry) -> bool:
+        return entry.cursor == Cursor(self._position.epoch, self._position.offset + 1)
 
     async def _answer_bells(self) -> None:
         while self._bell is not None:
@@ -109,29 +141,32 @@ class Subscription:
             if not log.head.epoch:  # the account is deleted
                 self.close(CloseCode.UNAUTHORIZED)
             elif log.is_complete:
-                await self._deliver(log.entries, self.peers)
+                await self._deliver(log.entries, self.listeners)
             else:
                 self._resync(log.head)
             self._position = log.head
 
-    async def _deliver(self, entries: list[LogEntry], peers: Collection[Peer]) -> None:
+    async def _deliver(self, entries: list[LogEntry], listeners: Collection[Listener]) -> None:
         for number, entry in enumerate(entries, start=1):
-            listeners = [peer for peer in peers if self._takes(peer, entry)]
-            if listeners:
-                frame = data_frame(self.user_id, entry)
-                for peer in listeners:
-                    peer.send(frame)
+            self._hand_out(entry, listeners)
             if number % EVENTS_IN_A_ROW == 0:
                 await asyncio.sleep(0)
 
-    def _takes(self, peer: Peer, entry: LogEntry) -> bool:
-        """Move the peer on to this entry; whether it is new to it, and meant for it."""
-        if entry.cursor.offset <= peer.cursor.offset:
+    def _hand_out(self, entry: LogEntry, listeners: Collection[Listener]) -> None:
+        takers = [listener for listener in listeners if self._takes(listener, entry)]
+        if takers:
+            frame = data_frame(self.user_id, entry)
+            for listener in takers:
+                listener.send(frame)
+
+    def _takes(self, listener: Listener, entry: LogEntry) -> bool:
+        """Move the listener on to this entry; whether it is new to it, and meant for it."""
+        if entry.cursor.offset <= listener.cursor.offset:
             return False
-        peer.cursor = entry.cursor
-        return peer.hears(entry.audience)
+        listener.cursor = entry.cursor
+        return listener.hears(entry.audience)
 
     def _resync(self, head: Cursor) -> None:
-        for peer in self.peers:
-            if peer.cursor != head:
-                peer.resync(head)
+        for listener in self.listeners:
+            if listener.cursor != head:
+                listener.resync(head)

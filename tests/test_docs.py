@@ -15,7 +15,7 @@ from nanobanana.redisdb.fields import CounterField
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = (User, Device, Session, TrashedSession, Message, Image)
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("clients/*/README.md")]
 
 
 def text_of(name: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from accounts import tokens
 from accounts.models import Device, User
 from nanobanana.errors import TokenInvalid, TooManyRequests
+from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work
 from nanobanana.throttling import Budget, Standing, site_of
@@ -17,11 +18,13 @@ NOBODY = User("0" * 26, "0" * 26, email="")  # whom to look for when nobody was 
 
 @dataclass(frozen=True)
 class Visitor:
-    """Whose request or socket it is; `expires_at` is in Unix seconds."""
+    """Whose request or socket it is; `expires_at` is in Unix seconds, `head` where the log stood then."""
 
     user: User
     device_id: str
+    device_name: str
     expires_at: int
+    head: Cursor
     standing: Standing | None = None  # with the budget that the request was counted against
 
 
@@ -71,6 +74,16 @@ async def find_user(email: str) -> User | None:
         return None
 
 
+async def find_account(name: str) -> User | None:
+    """The user of this address or id, as operators name one."""
+    if "@" in name:
+        return await find_user(name)
+    try:
+        return await User.objects.aget(name, name)
+    except DoesNotExist:
+        return None
+
+
 def normalized_email(email: str) -> str:
     """The form in which addresses are unique: NFKC, case folded."""
     return unicodedata.normalize("NFKC", email.strip()).casefold()
@@ -79,11 +92,18 @@ def normalized_email(email: str) -> str:
 async def visitor_of(claims: tokens.Claims, budget: Budget | None = None) -> Visitor:
     user = User(claims.user_id, claims.user_id)
     device = Device(claims.user_id, claims.device_id)
-    pairs, standing = await Device.objects.admit(user, device, budget)
-    if not pairs or not user.load(pairs).is_active:
+    admission = await Device.objects.admit(user, device, budget)
+    if admission is None or not user.load(admission.user).is_active:
         raise TokenInvalid
-    _refuse_if_spent(standing)
-    return Visitor(user, claims.device_id, claims.expires_at, standing)
+    _refuse_if_spent(admission.standing)
+    return Visitor(
+        user,
+        claims.device_id,
+        admission.device_name,
+        claims.expires_at,
+        admission.head,
+        admission.standing,
+    )
 
 
 def _refuse_if_spent(standing: Standing | None) -> None:

@@ -157,7 +157,7 @@ class Device(Client):
             what=frame["type"],
             text=text,
             pictures=pictures,
-            cursor=frame["cursor"] if "payload" in frame else "",
+            cursor=frame["cursor"] if is_change(frame) else "",
         )
         self.timeline.add(moment)
 
@@ -165,7 +165,7 @@ class Device(Client):
     @property
     def changes(self) -> list[tuple[str, str]]:
         """The position and the type of each change that it heard, over all its connections."""
-        return [(frame["cursor"], frame["type"]) for frame in self.frames if "payload" in frame]
+        return [(frame["cursor"], frame["type"]) for frame in self.frames if is_change(frame)]
 
     async def hears(self, kind: str) -> Frame:
         """The first frame of this kind that nobody asked for yet."""
@@ -196,3 +196,8 @@ class Device(Client):
             seen = [frame["type"] for frame in self._unasked] or "nothing more"
             words = f"{self.name} {words} within {self._patience:g} s"
             raise PromiseBroken(words, expected=expected, seen=seen) from None
+
+
+def is_change(frame: Frame) -> bool:
+    """Whether the frame tells of a change, which has a position in the log."""
+    return "payload" in frame and "cursor" in frame

@@ -14,6 +14,7 @@ from nanobanana.redisdb.keys import events_key, log_key
 EVENTS_KEPT = 500
 SECONDS_KEPT = 7 * 86400
 BYTES_CARRIED = 4096  # of objects in one event; a larger event carries ids only
+EVENTS_IN_A_BELL = 4  # of one commit; a bell of more only says where the log is
 ENTRIES_AT_ONCE = 1000
 
 
@@ -72,6 +73,18 @@ class LogSlice:
     head: Cursor
     entries: list[LogEntry]
     is_complete: bool
+
+
+def read_bell(text: str) -> tuple[Cursor, list[LogEntry]]:
+    """What a doorbell says: where the log is, and the events that brought it there, if it carries them.
+
+    ValueError, TypeError or KeyError for anything else.
+    """
+    position, _, carried = text.partition(" ")
+    head = Cursor.parse(position)
+    rows = json.loads(carried) if carried else []
+    first = head.offset - len(rows) + 1
+    return head, [_entry(head.epoch, (str(first + number), row)) for number, row in enumerate(rows)]
 
 
 async def read_behind(owner_id: str, cursor: Cursor | None) -> LogSlice:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from itertools import chain
 
 from nanobanana.redisdb import scripts
-from nanobanana.redisdb.event_log import BYTES_CARRIED, EVENTS_KEPT, SECONDS_KEPT, Cursor, Event
+from nanobanana.redisdb.event_log import (
+    BYTES_CARRIED,
+    EVENTS_IN_A_BELL,
+    EVENTS_KEPT,
+    SECONDS_KEPT,
+    Cursor,
+    Event,
+)
 from nanobanana.redisdb.exceptions import CommitRefused, OperationMismatch
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.keys import doorbell_channel, events_key, log_key, operation_key, owner_key
@@ -175,6 +182,7 @@ class UnitOfWork:
             SECONDS_KEPT * 1000,
             doorbell_channel(self.owner_id),
             BYTES_CARRIED,
+            EVENTS_IN_A_BELL,
         ]
         for steps in (self._expectations, self._writes, self._snapshots(), self._events):
             arguments += chain.from_iterable(steps)

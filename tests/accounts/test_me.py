@@ -42,7 +42,7 @@ async def test_it_answers_with_the_user(alice: Person) -> None:
     assert answer.json()["user"].keys() == USER_FIELDS
     assert answer.json()["user"]["id"] == alice.id
     assert answer.json()["user"]["email"] == alice.email
-    assert "X-Sync-Cursor" not in answer.headers
+    assert answer.headers["X-Sync-Cursor"] == await alice.position()
 
 
 async def test_each_sees_their_own(alice: Person, mallory: Person) -> None:
@@ -80,7 +80,7 @@ async def test_what_changes_nothing_is_not_told(alice: Person, body: Any) -> Non
     assert answer.json()["user"] == (await alice.get("/api/auth/me")).json()["user"]
     assert answer.json()["user"]["updatedAt"] == alice.user["updatedAt"]
     assert await events_of(alice) == []
-    assert "X-Sync-Cursor" not in answer.headers
+    assert answer.headers["X-Sync-Cursor"] == await alice.position()
 
 
 async def test_nobody_sets_what_is_the_server_s(alice: Person, mallory: Person) -> None:

@@ -12,7 +12,7 @@ from tests.support.people import Person
 
 AT_ONCE = 250
 NOISE = 1024  # bytes by which the statistics' own answers differ
-READINGS = 3  # of which the least counts: the server has its own regular checks
+READINGS = 6  # of which the least counts: the server has its own regular checks
 
 
 async def make_full_session(person: Person, count: int) -> str:

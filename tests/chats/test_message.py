@@ -11,7 +11,7 @@ async def test_it_answers_with_the_message_and_its_images(alice: Person, session
     created = await alice.make_message(session["id"], "Look", params={"seed": 7}, imageIds=[image["id"]])
     answer = await alice.phone.get(f"/api/messages/{created['id']}")
     assert (answer.status_code, answer.json()) == (200, {"message": created})
-    assert "X-Sync-Cursor" not in answer.headers
+    assert answer.headers["X-Sync-Cursor"] == await alice.position()
 
 
 async def test_its_images_are_as_they_are_now(alice: Person, session: dict[str, Any]) -> None:

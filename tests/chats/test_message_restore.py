@@ -89,7 +89,7 @@ async def test_the_present_version_is_there_already(alice: Person, session: dict
     await alice.phone.listen(session["id"])
     answer = await alice.post(f"/api/messages/{message['id']}/restore", {"revision": 0})
     assert (answer.status_code, answer.json()["messageData"]) == (200, message)
-    assert "X-Sync-Cursor" not in answer.headers
+    assert answer.headers["X-Sync-Cursor"] == await alice.position()
     assert await alice.phone.heard() == []
 
 

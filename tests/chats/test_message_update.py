@@ -66,7 +66,7 @@ async def test_nothing_changed_wakes_nobody(alice: Person, session: dict[str, An
     ):
         answer = await alice.put(f"/api/messages/{message['id']}", changes)
         assert (answer.status_code, answer.json()["messageData"]) == (200, message), changes
-        assert "X-Sync-Cursor" not in answer.headers
+        assert answer.headers["X-Sync-Cursor"] == await alice.position()
     assert await revision_of(alice, message) == 0
     assert await alice.phone.heard() == []
 

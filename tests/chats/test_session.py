@@ -35,7 +35,7 @@ async def test_it_has_exactly_the_fields_of_the_contract(alice: Person, session:
 async def test_reading_says_nothing_to_other_devices(alice: Person, session: dict[str, Any]) -> None:
     await alice.phone.listen(session["id"])
     answer = await alice.get(f"/api/sessions/{session['id']}")
-    assert "X-Sync-Cursor" not in answer.headers
+    assert answer.headers["X-Sync-Cursor"] == await alice.position()
     assert await alice.phone.heard() == []
 
 

@@ -87,7 +87,7 @@ async def test_when_all_fail_it_says_so(alice: Person, session: dict[str, Any]) 
     assert answer.status_code == 201
     assert answer.json()["results"]["successful"] == []
     assert [failure["filename"] for failure in answer.json()["results"]["failed"]] == ["a.txt", "b.txt"]
-    assert "X-Sync-Cursor" not in answer.headers
+    assert answer.headers["X-Sync-Cursor"] == await alice.position()
 
 
 async def test_names_of_files_are_echoed_and_do_no_harm(alice: Person, session: dict[str, Any]) -> None:

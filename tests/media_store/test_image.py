@@ -22,7 +22,7 @@ async def image(alice: Person, session: dict[str, Any]) -> dict[str, Any]:
 async def test_it_answers_with_the_image(alice: Person, image: dict[str, Any]) -> None:
     answer = await alice.phone.get(f"/api/images/{image['id']}")
     assert (answer.status_code, answer.json()) == (200, {"image": image})
-    assert "X-Sync-Cursor" not in answer.headers
+    assert answer.headers["X-Sync-Cursor"] == await alice.position()
 
 
 async def test_it_counts_the_messages_that_show_it(

@@ -35,7 +35,14 @@ async def test_a_page_of_ours_may_read_answers_errors_and_their_headers(alice: P
     answer = await alice.get(path, headers={"Origin": OURS})
     assert answer.headers["Access-Control-Allow-Origin"] == OURS
     exposed = names(answer, "Access-Control-Expose-Headers")
-    assert {"x-sync-cursor", "x-request-id", "retry-after", "etag", "content-range"} <= exposed
+    assert {
+        "x-sync-cursor",
+        "x-request-id",
+        "retry-after",
+        "etag",
+        "content-range",
+        "content-disposition",
+    } <= exposed
 
 
 @pytest.mark.parametrize(

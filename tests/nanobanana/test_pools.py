@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from nanobanana.errors import ServiceUnavailable
-from nanobanana.pools import BoundedPool
+from nanobanana.pools import BoundedPool, Places
 
 
 async def test_it_runs_off_the_event_loop_and_gives_the_result() -> None:
@@ -50,3 +50,16 @@ async def test_no_more_run_at_once_than_there_are_threads() -> None:
 
     await asyncio.gather(*[pool.run(work) for _ in range(12)])
     assert most == 2
+
+
+async def test_places_are_taken_by_turns_and_shared_out() -> None:
+    places = Places(3, of_one=2)
+    with places.one("alice"), places.one("alice"):
+        with pytest.raises(ServiceUnavailable), places.one("alice"):
+            pass
+        with places.one("bob"), pytest.raises(ServiceUnavailable), places.one("carol"):
+            pass
+        assert places.taken == 2
+    with pytest.raises(KeyError), places.one("alice"):
+        raise KeyError
+    assert places.taken == 0

@@ -56,6 +56,8 @@ async def things(alice: Person) -> dict[str, str]:
         ("GET", "/api/sessions", None, 2),
         ("GET", "/api/sessions/{session}", None, 2),
         ("GET", "/api/sessions/{session}/messages", None, 2),
+        ("GET", "/api/sessions/{session}/presence", None, 3),
+        ("GET", "/api/sync", None, 1),
         ("GET", "/api/messages/{message}", None, 2),
         ("GET", "/api/messages/{message}/images", None, 2),
         ("GET", "/api/images/{image}", None, 2),

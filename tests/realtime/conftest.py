@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import django
@@ -19,6 +20,7 @@ from tests.support.web_server import WebServer, serve_in_another_process
 django.setup()
 
 from accounts.services.access import authenticate  # noqa: E402
+from accounts.tokens import AccessToken, read_access_token  # noqa: E402
 from nanobanana.redisdb.client import get_client  # noqa: E402
 from nanobanana.redisdb.event_log import Cursor  # noqa: E402
 from nanobanana.redisdb.keys import events_key, log_key  # noqa: E402
@@ -57,13 +59,17 @@ async def opened(client: Client, path: str, **options: Any) -> AsyncIterator[Cli
 
 
 async def frames_and_close_code(connection: ClientConnection) -> tuple[list[dict[str, Any]], int | None]:
-    """Everything that comes until the server closes, and its close code; None for a cut connection."""
+    """All that comes until the server closes, and its close code; None for a cut connection.
+
+    Who is here is left out: it comes when a test is slow enough.
+    """
     frames: list[dict[str, Any]] = []
     try:
         async with asyncio.timeout(2 * PATIENCE):
             while True:
                 frames.append(orjson.loads(await connection.recv()))
     except ConnectionClosed as closed:
+        frames = [frame for frame in frames if frame["type"] != "presence"]
         return frames, closed.rcvd.code if closed.rcvd else None
 
 
@@ -76,6 +82,15 @@ async def close_code(client: Client) -> int | None:
 async def say(client: Client, type: str, **payload: Any) -> None:
     assert client.socket
     await client.socket.send(orjson.dumps({"type": type, "payload": payload}).decode())
+
+
+def token_of(client: Client, *, seconds: float) -> AccessToken:
+    """An access token of this device that is good for so long."""
+    claims = read_access_token(client.token)
+    token = AccessToken()
+    token["userId"], token["deviceId"] = claims.user_id, claims.device_id
+    token.set_exp(lifetime=timedelta(seconds=seconds))
+    return token
 
 
 @pytest.fixture

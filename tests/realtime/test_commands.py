@@ -37,6 +37,12 @@ MALFORMED: list[tuple[str | bytes, str]] = [
     ('{"type":"typing","payload":{"isTyping":true}}', "validation_failed"),
     ('{"type":"typing","payload":{"sessionId":"nonsense","isTyping":"perhaps"}}', "validation_failed"),
     ('{"type":"typing","payload":{"sessionId":"nonsense","isTyping":true}}', "not_found"),
+    ('{"type":"authenticate"}', "validation_failed"),
+    ('{"type":"authenticate","payload":{"token":7}}', "validation_failed"),
+    ('{"type":"authenticate","payload":{"token":""}}', "validation_failed"),
+    ('{"type":"authenticate","payload":{"token":"nonsense"}}', "token_invalid"),
+    ('{"type":"authenticate","payload":{"token":"漢字.\\u0000.x"}}', "validation_failed"),
+    ('{"type":"join_session","payload":{"sessionId":"\\ud800"}}', "malformed_body"),
 ]
 
 

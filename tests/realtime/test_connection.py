@@ -1,9 +1,11 @@
 """Opening a socket: how a device says who it is, and how the server refuses."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from accounts.tokens import read_access_token
 from tests.realtime.conftest import frames_and_close_code, opened
 from tests.support.people import Person
 from tests.support.redis_server import RunningRedis
@@ -14,8 +16,10 @@ NO_SESSION = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 async def test_the_first_frame_says_who_where_and_from_which_position(alice: Person, session_id: str) -> None:
     frame = await alice.phone.listen(session_id)
     assert frame.keys() == {
-        *("type", "sessionId", "sessionIds", "userId", "timestamp", "connectionId", "cursor", "recovered"),
+        *("type", "sessionId", "sessionIds", "userId", "deviceId", "connectionId"),
+        *("cursor", "recovered", "timestamp"),
     }
+    assert frame["deviceId"] == read_access_token(alice.phone.token).device_id
     assert (frame["type"], frame["sessionId"], frame["userId"]) == ("connected", session_id, alice.id)
     assert frame["recovered"] is False
     renamed = await alice.put(f"/api/sessions/{session_id}", {"title": "Cats"})
@@ -81,6 +85,44 @@ async def test_a_foreign_user_id_is_refused(alice: Person, mallory: Person, sess
         alice.phone, f"/ws/{session_id}?userId={mallory.id}&token={alice.phone.token}"
     ) as socket:
         assert await frames_and_close_code(socket) == ([], 4403)
+
+
+@pytest.mark.parametrize("origin", [None, "", "http://localhost:5173", "http://testserver"])
+async def test_pages_that_may_call_and_native_clients_are_let_in(
+    alice: Person, session_id: str, origin: str | None
+) -> None:
+    headers = {} if origin is None else {"Origin": origin}
+    path = f"/ws/{session_id}?token={alice.phone.token}"
+    async with opened(alice.phone, path, additional_headers=headers) as socket:
+        assert '"connected"' in await asyncio.wait_for(socket.recv(), 5)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "https://localhost:5173",
+        "http://localhost",
+        "http://localhost:5173.evil.example",
+        "http://testserver:80",
+        "null",
+        "file://",
+        "http://[",
+    ],
+)
+async def test_a_page_of_another_origin_is_refused(alice: Person, session_id: str, origin: str) -> None:
+    path = f"/ws/{session_id}?token={alice.phone.token}"
+    async with opened(alice.phone, path, origin=origin) as socket:
+        assert await frames_and_close_code(socket) == ([], 4403)
+
+
+async def test_every_page_is_let_in_where_every_page_may_call(
+    alice: Person, session_id: str, settings: Any
+) -> None:
+    settings.CORS_ORIGIN = ["*"]
+    path = f"/ws/{session_id}?token={alice.phone.token}"
+    async with opened(alice.phone, path, origin="http://anywhere.example") as socket:
+        assert '"connected"' in await asyncio.wait_for(socket.recv(), 5)
 
 
 @pytest.mark.parametrize("session", [NO_SESSION, "nonsense", "%00", "a" * 300, "..%2f..%2fetc", "漢字", ""])

@@ -2,13 +2,12 @@
 
 import socket
 import time
-from datetime import timedelta
 
 import pytest
 from websockets.asyncio.client import connect
 
 from accounts.models import Device
-from accounts.tokens import AccessToken, read_access_token
+from accounts.tokens import read_access_token
 from chats.models import Session
 from nanobanana.events import SessionUpdated
 from nanobanana.redisdb.client import get_client
@@ -17,7 +16,15 @@ from nanobanana.redisdb.keys import events_key, log_key
 from nanobanana.redisdb.unit_of_work import unit_of_work
 from realtime import consumers, outbox
 from realtime.hub import get_hub
-from tests.realtime.conftest import Client, Kill, close_code, eventually, frames_and_close_code, opened
+from tests.realtime.conftest import (
+    Client,
+    Kill,
+    close_code,
+    eventually,
+    frames_and_close_code,
+    opened,
+    token_of,
+)
 from tests.support.people import PATIENCE, Person
 
 LONG_TITLE = "x" * 3500  # an event carries no more
@@ -83,13 +90,10 @@ async def test_an_account_whose_log_is_gone_has_no_sockets(
 
 
 async def test_an_expired_token_closes_the_socket(alice: Person, session_id: str) -> None:
-    claims = read_access_token(alice.phone.token)
-    token = AccessToken()
-    token["userId"], token["deviceId"] = claims.user_id, claims.device_id
-    token.set_exp(lifetime=timedelta(seconds=2))
+    token = token_of(alice.phone, seconds=2)
     async with opened(alice.phone, f"/ws/{session_id}?token={token}") as connection:
         frames, code = await frames_and_close_code(connection)
-    assert [frame["type"] for frame in frames] == ["connected"]
+    assert [frame["type"] for frame in frames] == ["connected", "token_expired"]
     assert code == 4401
     assert time.time() >= token["exp"]
 
@@ -158,8 +162,8 @@ async def write_much(alice: Person, session_id: str) -> list[str]:
     """More events than the kernel and an outbox hold; the answer is the cursors that the laptop hears."""
     cursors: list[str] = []
     for number in range(BATCHES):
+        session = await Session.objects.aget(alice.id, session_id)
         async with unit_of_work(alice.id) as work:
-            session = Session(alice.id, session_id)
             Session.objects.update(work, session, title=f"{number} {LONG_TITLE}")
             for _ in range(BATCH):
                 work.emit(SessionUpdated(session_id=session_id), session)

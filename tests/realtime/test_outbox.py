@@ -7,7 +7,7 @@ from realtime.frames import Frame, encode
 from realtime.outbox import BYTES_WAITING, Outbox
 from tests.realtime.conftest import Wire
 
-LARGE = Frame("x" * (BYTES_WAITING // 4), BYTES_WAITING // 4)
+LARGE = Frame(b"x" * (BYTES_WAITING // 4))
 
 
 async def settle() -> None:

@@ -21,6 +21,7 @@ async def test_the_other_devices_in_the_session_see_it(
             "type": "user_typing",
             "sessionId": session_id,
             "userId": alice.id,
+            "deviceId": connected["deviceId"],
             "connectionId": connected["connectionId"],
             "isTyping": True,
         }

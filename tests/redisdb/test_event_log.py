@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from nanobanana.redisdb.event_log import BYTES_CARRIED, EVENTS_KEPT, Cursor, LogEntry, read_behind
+from nanobanana.redisdb.event_log import (
+    BYTES_CARRIED,
+    EVENTS_IN_A_BELL,
+    EVENTS_KEPT,
+    Cursor,
+    LogEntry,
+    read_behind,
+    read_bell,
+)
 from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.keys import doorbell_channel, events_key, log_key
 from nanobanana.redisdb.unit_of_work import unit_of_work
@@ -149,7 +157,40 @@ async def test_the_doorbell_says_how_far_the_log_is(owner: str, redis: Redis) ->
             message = await doorbell.get_message(ignore_subscribe_messages=True, timeout=5)
             if message:
                 heard.append(message["data"])
-    assert heard == cursors
+    assert [str(read_bell(text)[0]) for text in heard] == cursors
+
+
+async def test_the_doorbell_carries_the_events_as_the_log_has_them(owner: str, redis: Redis) -> None:
+    sample = Sample(owner, new_id(), blob=bytes(range(256)), text='"/\\\x7f漢字 👍', note="")
+    async with redis.pubsub() as doorbell:
+        await doorbell.subscribe(doorbell_channel(owner))
+        await doorbell.get_message(timeout=5)
+        await make(sample)
+        async with unit_of_work(owner) as work:
+            work.emit(Told(), sample)
+            work.emit(Told("another", "somebody", {"number": "2"}))
+        message = await doorbell.get_message(timeout=5)
+    assert message
+    head, entries = read_bell(message["data"])
+    assert head == work.cursor
+    assert entries == await all_entries(owner)
+    assert Sample.from_hash(owner, sample.id, entries[0].objects[0][1]) == sample
+
+
+async def test_a_bell_of_many_events_carries_none(owner: str, redis: Redis) -> None:
+    async with redis.pubsub() as doorbell:
+        await doorbell.subscribe(doorbell_channel(owner))
+        await doorbell.get_message(timeout=5)
+        cursor = await tell(owner, EVENTS_IN_A_BELL + 1)
+        message = await doorbell.get_message(timeout=5)
+    assert message
+    assert message["data"] == str(cursor)
+
+
+@pytest.mark.parametrize("text", ["", "a", "a:1 [", "a:1 {}x", "a:1 7", 'a:1 [["type"]]', "a:1 [7]"])
+def test_garbage_is_no_bell(text: str) -> None:
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        read_bell(text)
 
 
 # ---- reading

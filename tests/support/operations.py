@@ -6,6 +6,7 @@ from typing import Any
 
 from nanobanana.redisdb.ids import new_id
 from nanobanana.schema import schema
+from tests.support.archives import small, zipped
 from tests.support.people import Person, picture
 
 # What the fields of bodies that are ids are ids of.
@@ -21,6 +22,7 @@ EXAMPLES: dict[str, Any] = {
     "name": "swagger-ui.css",
     "q": "message",
 }
+FILES = {"image": picture, "images": picture, "archive": lambda: zipped(small())}
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Operation:
 
     def _body(self, ids: dict[str, str]) -> dict[str, Any]:
         values = {name: self._example(name, ids) for name in self._fields}
-        files = {name: ("picture", picture()) for name in ("image", "images") if name in values}
+        files = {name: ("file", make()) for name, make in FILES.items() if name in values}
         if files:
             return {"files": files, "data": {name: values[name] for name in values if name not in files}}
         return {"json": values} if values else {}

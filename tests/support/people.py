@@ -13,6 +13,7 @@ import orjson
 from PIL import Image as Picture
 from websockets.asyncio.client import ClientConnection, connect
 
+from nanobanana.redisdb.event_log import heads
 from tests.support.contract import checked_client
 from tests.support.web_server import WebServer
 
@@ -64,6 +65,12 @@ class Device:
         return await self.next_frame()
 
     async def next_frame(self, patience: float = PATIENCE) -> dict[str, Any]:
+        """The next frame that tells of more than who is here, which comes when a test is slow enough."""
+        while (frame := await self.any_frame(patience))["type"] == "presence":
+            pass
+        return frame
+
+    async def any_frame(self, patience: float = PATIENCE) -> dict[str, Any]:
         assert self.socket, f"{self.name} is not listening."
         return orjson.loads(await asyncio.wait_for(self.socket.recv(), patience))
 
@@ -101,6 +108,11 @@ class Person:
         self.laptop, self.phone = laptop, phone
         self.get, self.post, self.put, self.delete = laptop.get, laptop.post, laptop.put, laptop.delete
         self.upload = laptop.upload
+
+    async def position(self) -> str:
+        """Where the log of the account stands."""
+        [head] = await heads([self.id])
+        return str(head)
 
     async def make_session(self, title: str = "") -> dict[str, Any]:
         return (await self.post("/api/sessions", {"title": title})).json()["session"]

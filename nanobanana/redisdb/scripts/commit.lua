@@ -6,6 +6,7 @@
 --           plan is the same; else the answer itself is remembered, for the plan of a later request differs)
 --       [3] now, ms   [4] an epoch, should the log be new   [5] events kept   [6] how long, ms
 --       [7] the doorbell's channel   [8] bytes of objects and their keys an event carries at most
+--       [9] how many events the doorbell carries at most
 --       then steps: name, index of its key in KEYS, number of arguments, arguments
 -- Steps, in this order:
 --       exists | absent | equal field [value]  (no value: the field is absent)
@@ -23,7 +24,7 @@
 --
 -- The commit path of every request: it makes few tables and functions, for making them is half its cost.
 local call = redis.call
-local FIRST_STEP = 9
+local FIRST_STEP = 10
 local CHUNK = 1000  -- arguments of one command: Lua cannot unpack 8,000
 local LARGEST_COUNT = 2 ^ 53 - 1
 -- Asks for the size of what a step writes to, only because Redis refuses when it is of another type.
@@ -189,17 +190,22 @@ local function event_entry(first, last)
   return entry
 end
 
+local entries = {}
 local function append_event(first, last)
   offset = offset + 1
-  local id = string.format('%.0f-0', offset)
-  call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], id, unpack(event_entry(first, last)))
+  local id, entry = string.format('%.0f-0', offset), event_entry(first, last)
+  call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], id, unpack(entry))
+  entries[#entries + 1] = entry
 end
 
+-- The bell says where the log is, and carries the events that brought it there, so that nobody need read them.
 local function ring_doorbell(before)
   if offset == before then return end
   call('HINCRBY', KEYS[2], 'offset', offset - before)
   call('PEXPIRE', KEYS[3], ARGV[6])
-  call('PUBLISH', ARGV[7], string.format('%s:%.0f', epoch, offset))
+  local bell = string.format('%s:%.0f', epoch, offset)
+  if #entries <= tonumber(ARGV[9]) then bell = bell .. ' ' .. cjson.encode(entries) end
+  call('PUBLISH', ARGV[7], bell)
 end
 
 local objects = {}

@@ -6,11 +6,13 @@ local function entries_up_to(index, score, id, inclusive)
   if redis.call('ZSCORE', index, id) == score then
     return redis.call('ZRANK', index, id) + (inclusive and 1 or 0)
   end
-  local count = redis.call('ZCOUNT', index, '-inf', '(' .. score)
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', index, score, score)) do
-    if member < id then count = count + 1 end
+  local low = redis.call('ZCOUNT', index, '-inf', '(' .. score)
+  local high = low + redis.call('ZCOUNT', index, score, score)
+  while low < high do  -- there can be many of one score
+    local middle = math.floor((low + high) / 2)
+    if redis.call('ZRANGE', index, middle, middle)[1] < id then low = middle + 1 else high = middle end
   end
-  return count
+  return low
 end
 
 local function value_of(hash, field)

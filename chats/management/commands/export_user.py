@@ -1,0 +1,58 @@
+"""`manage.py export_user`: write all that a user has into an archive."""
+
+import asyncio
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
+
+from django.core.management.base import CommandError
+
+from accounts.models import User
+from accounts.services.access import find_account
+from chats.archives.writer import export_account
+from chats.services.archives import size_of_account
+from nanobanana.management.async_command import AsyncCommand
+from nanobanana.progress import progress
+
+
+class Command(AsyncCommand):
+    help = "Write all that a user has into an archive, as GET /api/auth/me/export gives it."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("user", help="the user's e-mail address or id")
+        parser.add_argument("file", type=Path, help="the archive to write; it must not exist yet")
+
+    async def run(self, *, user: str, file: Path, **options: Any) -> None:
+        account = await find_account(user)
+        if account is None:
+            raise CommandError(f"There is no user {user}.")
+        try:
+            with draft_of(file) as draft:
+                await write(account, draft)
+        except OSError as error:
+            raise CommandError(f"{file} cannot be written: {error.strerror or error}.") from error
+        self.stdout.write(f"Exported {account.email} to {file}.")
+
+
+async def write(account: User, file: IO[bytes]) -> None:
+    with progress("Exporting", await size_of_account(user=account)) as advance:
+        async for chunk in await export_account(user=account, advance=advance):
+            await asyncio.to_thread(file.write, chunk)
+
+
+@contextmanager
+def draft_of(file: Path) -> Iterator[IO[bytes]]:
+    """A file beside it that takes its place in the end, so that it is there whole or not at all."""
+    if file.exists():
+        raise CommandError(f"{file} exists already.")
+    with NamedTemporaryFile(dir=file.absolute().parent, prefix=".export-", delete=False) as draft:
+        try:
+            yield draft
+            draft.flush()
+            Path(draft.name).rename(file)
+        except BaseException:
+            Path(draft.name).unlink()
+            raise
