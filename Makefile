@@ -6,11 +6,7 @@ TYPESCRIPT := clients/typescript
 TSC := $(TYPESCRIPT)/node_modules/.bin/tsc
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help run test test-floor fuzz stress openapi lint format bench demo image-check clean
-=======
-.PHONY: help run test test-floor fuzz stress client compiler openapi lint format bench bench-sockets demo clean
->>>>>>> main
+.PHONY: help run test test-floor fuzz stress client compiler openapi lint format bench bench-sockets demo image-check clean
 
 help:  ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
