@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from nanobanana_client import Backoff, MemoryTokens, NanobananaClient, Tokens
 
-from nanobanana.schema import schema
 from tests.clients.bad_network import BadNetwork, bad_network
 from tests.support.people import Device, Person
 from tests.support.web_server import WebServer
@@ -23,11 +22,6 @@ NOT_FOR_CLIENTS = {
     ("get", "/media/{userId}/{imageId}/{variant}"),
 }
 QUICK = Backoff(first=0.01, longest=0.05)
-
-
-def has(path: str) -> bool:
-    """Whether the server has calls of this address."""
-    return path in schema()["paths"]
 
 
 def client_of(device: Device, url: str = "") -> NanobananaClient:

@@ -10,12 +10,11 @@ from nanobanana_client import ApiError, MemoryTokens, NanobananaClient, Tokens
 
 from nanobanana.schema import schema
 from tests.accounts.mails import token_mailed_to
-from tests.clients.conftest import NOT_FOR_CLIENTS, has
+from tests.clients.conftest import NOT_FOR_CLIENTS
 from tests.support.contract import checked, template_of
 from tests.support.people import PASSWORD, Person, picture
 from tests.support.web_server import WebServer
 
-EXPORT = "/api/auth/me/export"
 OTHER_PASSWORD = "another good password"
 
 
@@ -58,8 +57,7 @@ async def accounts(client: NanobananaClient) -> None:
     await client.accounts.change_password(current_password=PASSWORD, new_password=OTHER_PASSWORD)
     assert await client.accounts.refresh()
     assert (await client.accounts.socket_ticket()).expires_in == 30
-    if has(EXPORT):
-        assert await bytes_of(client.accounts.export_zip())
+    assert await bytes_of(client.accounts.export_zip())
     await client.accounts.logout()
     with pytest.raises(ApiError, match="unauthorized"):
         await client.accounts.me()
@@ -93,11 +91,10 @@ async def sessions_and_trash(client: NanobananaClient) -> None:
     assert await client.sessions.presence(session.id) == []
     copy = await client.sessions.duplicate(session.id, title="Dogs again")
     assert copy.title == "Dogs again"
-    if has(EXPORT):
-        archive = await bytes_of(client.sessions.export_zip(session.id))
-        assert "manifest.json" in zipfile.ZipFile(io.BytesIO(archive)).namelist()
-        [imported] = await client.sessions.import_zip(archive)
-        assert imported.title == "Dogs"
+    archive = await bytes_of(client.sessions.export_zip(session.id))
+    assert "manifest.json" in zipfile.ZipFile(io.BytesIO(archive)).namelist()
+    [imported] = await client.sessions.import_zip(archive)
+    assert imported.title == "Dogs"
 
     await client.sessions.delete(session.id)
     assert [each.id for each in await client.trash.list()] == [session.id]

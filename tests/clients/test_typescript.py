@@ -46,7 +46,6 @@ async def test_all_checks_pass(
             "caller": tokens_of(mallory.laptop),
             "leaver": tokens_of(mallory.phone),
             "password": PASSWORD,
-            "paths": list(schema()["paths"]),
             "picture": base64.b64encode(picture()).decode(),
         }
         cutter = asyncio.create_task(cut_at_random(cutting))
