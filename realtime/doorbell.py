@@ -60,7 +60,8 @@ class Doorbell:
         while True:
             try:
                 handshake = self._pool.make_connection()
-                await handshake.connect()
+                async with asyncio.timeout(SECONDS_OF_SILENCE):
+                    await handshake.connect()
                 self._ear = Ear(handshake, self._hear)
                 delay = FIRST_DELAY
                 await self._listen_with(self._ear)
@@ -101,7 +102,7 @@ class Doorbell:
         confirmed.set()
 
     def _send(self, command: str, channels: list[str]) -> None:
-        """Send a command, unless there is no connection: the next one subscribes to all channels anyway."""
+        """Send a command, if there is a connection."""
         if self._ear is not None:
             self._ear.send(command, *channels)
 
@@ -130,8 +131,13 @@ class Ear(asyncio.Protocol):
         )
         self._transport = handshake._writer.transport  # type: ignore[union-attr]  # it is connected
         self._transport.set_protocol(self)
+        if self._transport.is_closing():  # that was said to the protocol before
+            self.is_lost.set()
 
     def send(self, *words: str) -> None:
+        """Send a command; a connection that is lost takes none, and the next one has all channels anyway."""
+        if self._transport.is_closing():
+            return
         self._transport.write(pack_command(words))  # type: ignore[arg-type]  # hiredis means tuple[…, ...]
 
     def close(self) -> None:

@@ -165,7 +165,9 @@ class Writer:
         shown = self.diary.expected[path][0]
         image_id = self.chance.choice(self.account.image_ids)
         assert shown
-        after = {**shown, "imageIds": list(dict.fromkeys([*shown["imageIds"], image_id]))}
+        if image_id in shown["imageIds"]:
+            return  # what changes nothing has no number of its own
+        after = {**shown, "imageIds": [*shown["imageIds"], image_id]}
         await self.change("POST", path, {"imageId": image_id}, after, action="/images")
 
     async def delete(self) -> None:
@@ -195,8 +197,8 @@ class Writer:
             raise Unanswered
         assert answer.is_success, answer.text
         self.diary.answered += 1
-        if cursor := answer.headers.get("X-Sync-Cursor"):
-            self.diary.cursors[self.account.user_id].append(cursor)
+        if answer.status_code == 201:  # what was made; a change may be one that changes nothing
+            self.diary.cursors[self.account.user_id].append(answer.headers["X-Sync-Cursor"])
         return answer.json()
 
 

@@ -21,10 +21,10 @@ from tests.support.consistency import inconsistencies
 from tests.support.people import Device, make_person, picture
 from tests.support.redis_server import RunningRedis
 from tests.support.replica import Replica, kept_of, messages_of
-from tests.support.web_server import WebServer, serve_in_process
+from tests.support.web_server import WebServer, serve_in_another_process
 
-RUNS = int(os.environ.get("MACHINE_RUNS", "5"))
-STEPS = int(os.environ.get("MACHINE_STEPS", "25"))
+RUNS = int(os.environ.get("MACHINE_RUNS", "3"))
+STEPS = int(os.environ.get("MACHINE_STEPS", "20"))
 WORDS = ("cat", "crown", "Moon", "猫咪", "王冠", "Köln")
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join)
 devices = st.sampled_from(["laptop", "phone"])
@@ -391,7 +391,7 @@ def plain(word: str) -> str:
 def test_model_answers_redis_and_sockets_agree(redis_server: RunningRedis) -> None:
     with asyncio.Runner() as Chats.runner:
         stack = AsyncExitStack()
-        Chats.server = Chats.runner.run(stack.enter_async_context(serve_in_process()))
+        Chats.server = Chats.runner.run(stack.enter_async_context(serve_in_another_process()))
         run_machine(
             Chats,
             settings=settings(

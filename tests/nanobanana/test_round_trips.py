@@ -78,7 +78,8 @@ async def test_a_call_asks_redis_for_the_token_and_once_or_twice_more(
     await asked()
     answer = await alice.laptop.request(method, path.format(**things), json=body)
     assert answer.status_code < 500
-    assert len(await asked()) == times
+    questions = [name for name in await asked() if name != "EVAL"]  # which follows the first EVALSHA of all
+    assert len(questions) == times
 
 
 async def test_who_has_no_good_token_is_refused_without_asking(

@@ -1,5 +1,6 @@
 """The hub by itself: what it reads, what it survives, and what it finds without being told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,9 +8,10 @@ import orjson
 import pytest
 
 from nanobanana.background import Background
-from nanobanana.redisdb.client import get_client
+from nanobanana.redisdb.client import connect, get_client
 from nanobanana.redisdb.keys import doorbell_channel, log_key
 from realtime import hub as hub_module
+from realtime.doorbell import Ear
 from realtime.hub import Hub
 from realtime.subscription import Subscription
 from tests.realtime.conftest import Wire, append_silently, eventually, make_peer
@@ -82,6 +84,35 @@ async def test_an_event_without_a_bell_is_found_by_the_position_check(
     await hub.join(await make_peer(alice.phone, session_id, wire))
     cursor = await append_silently(alice.id, "session_updated")
     assert (await wire.has(2))[1]["cursor"] == str(cursor)
+
+
+async def test_a_connection_lost_while_it_is_made_is_noticed(redis_server: RunningRedis) -> None:
+    client = connect(redis_server.url)
+    handshake = client.connection_pool.make_connection()
+    await handshake.connect()
+    assert handshake._writer
+    handshake._writer.transport.abort()
+    await asyncio.sleep(0.05)
+    ear = Ear(handshake, lambda reply: None)
+    assert ear.is_lost.is_set()
+    ear.send("PING")
+    ear.close()
+    await client.aclose()
+
+
+async def test_who_joins_just_when_the_connection_is_lost_is_subscribed_on_the_next_one(
+    alice: Person, session_id: str, hub: Hub
+) -> None:
+    await hub.join(await make_peer(alice.laptop, session_id, Wire()))
+    for _ in range(3):
+        assert hub._doorbell._ear
+        hub._doorbell._ear._transport.abort()
+        wire = Wire()
+        peer = await make_peer(alice.phone, session_id, wire)
+        hub._doorbell.unsubscribe([doorbell_channel(alice.id)])
+        await hub.join(peer)
+        await alice.make_session()
+        assert [frame["type"] for frame in await wire.has(2)] == ["connected", "session_created"]
 
 
 async def test_a_log_that_went_back_means_to_resync(alice: Person, session_id: str, hub: Hub) -> None:
