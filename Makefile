@@ -6,7 +6,7 @@ TYPESCRIPT := clients/typescript
 TSC := $(TYPESCRIPT)/node_modules/.bin/tsc
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-floor fuzz stress client compiler openapi lint format bench bench-sockets demo clean
+.PHONY: help run test test-floor fuzz stress client compiler openapi lint format bench bench-sockets demo image-check clean
 
 help:  ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench-sockets: $(VENV)/.dev  ## Print what sockets cost: connecting, idling, del
 
 demo: $(VENV)/.run  ## Run the demonstration against a running server
 	@exec $(BIN)/python manage.py demo $(ARGS)
+
+image-check:  ## Take the steps of the Dockerfile without Docker and prove the result, as root on Linux
+	@$(PYTHON) -m scripts.prove_image
 
 clean:  ## Remove the virtual environment and caches; data under var/ stays
 	rm -rf $(VENV) $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

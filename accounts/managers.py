@@ -1,6 +1,5 @@
 """Where accounts are stored and found."""
 
-import asyncio
 import logging
 import secrets
 from pathlib import Path
@@ -10,7 +9,7 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from nanobanana.redisdb import scripts
-from nanobanana.redisdb.client import SECONDS_TO_ANSWER, ask, get_client
+from nanobanana.redisdb.client import ask, ask_all, get_client
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
@@ -99,8 +98,7 @@ class UserManager(Manager["User"]):
         pipeline.set(self.link_key(user_id, purpose, digest), holds_for, ex=LINK_LIFE)
         pipeline.set(count, 0, ex=LINK_LIFE, nx=True)
         pipeline.incr(count)
-        async with asyncio.timeout(SECONDS_TO_ANSWER):
-            return (await pipeline.execute())[-1]
+        return (await ask_all(pipeline))[-1]
 
     async def what_link_holds_for(self, user_id: str, purpose: str, digest: str) -> str | None:
         return await ask("GET", self.link_key(user_id, purpose, digest))

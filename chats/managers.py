@@ -12,7 +12,7 @@ from chats.search.indexing import MESSAGE_POSTINGS, TITLE_POSTINGS, Range, Searc
 from chats.search.matching import Document
 from chats.search.query import parse
 from chats.search.words import terms_of
-from nanobanana.redisdb.client import ask, get_client
+from nanobanana.redisdb.client import ask, ask_all, get_client
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.ids import EPOCH, MILLISECOND
@@ -112,7 +112,7 @@ class SessionManager(SearchedManager[S]):
         pipeline = get_client().pipeline(transaction=True)
         for index in indexes:
             pipeline.zrange(index.key(user_id), 0, -1)
-        return list(dict.fromkeys(chain.from_iterable(await pipeline.execute())))
+        return list(dict.fromkeys(chain.from_iterable(await ask_all(pipeline))))
 
     async def find(self, user_id: str, session_id: str) -> S | None:
         try:
@@ -230,7 +230,7 @@ class MessageManager(SearchedManager["Message"]):
         pipeline = get_client().pipeline(transaction=False)
         pipeline.hlen(self.revisions_key(message))
         pipeline.hmget(self.revisions_key(message), ["", *numbers])  # a field there must be
-        kept, stored = await pipeline.execute()
+        kept, stored = await ask_all(pipeline)
         found = [_revision_of(message, *pair) for pair in zip(numbers, stored[1:], strict=True)]
         return Page([each for each in found if each], kept + 1, message.revision - newest)
 

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 PROJECT = Path(__file__).resolve().parent.parent
 TICK = 0.1  # seconds
 LINGER = 1.5  # seconds; the workers of a killed supervisor notice within one and leave the port
-STOP_TIMEOUT = 15.0  # seconds; a worker gives its running requests 10
+STOP_TIMEOUT = 15.0  # seconds after the delay; a worker gives its running requests 10
 LONGEST_DELAY = 30.0  # seconds
 CALM = 60.0  # seconds after which a death no longer counts as one of a series
 
@@ -83,9 +83,10 @@ class Backoff:
 class Worker:
     """One serving process, which can be started again when it has ended."""
 
-    def __init__(self, application: str, listener: socket.socket) -> None:
+    def __init__(self, application: str, listener: socket.socket, shutdown_delay: int) -> None:
         self._application = application
         self._listener = listener
+        self._shutdown_delay = shutdown_delay
         self.backoff = Backoff()
         self.start()
 
@@ -93,7 +94,7 @@ class Worker:
         reader, writer = os.pipe()
         self._ready = os.fdopen(reader, "rb")
         inherited = (self._listener.fileno(), writer)
-        numbers = map(str, (*inherited, os.getpid()))
+        numbers = map(str, (*inherited, os.getpid(), self._shutdown_delay))
         python_path = filter(None, (str(PROJECT), os.environ.get("PYTHONPATH")))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "nanobanana.worker", self._application, *numbers],
@@ -140,6 +141,7 @@ class Supervisor:
         listener: socket.socket,
         *,
         workers: int,
+        shutdown_delay: int,
         redis: EmbeddedServer | None,
         on_ready: Callable[[], None],
         reload_on: Sequence[Path] = (),
@@ -147,6 +149,7 @@ class Supervisor:
         self._application = application
         self._listener = listener
         self._workers_wanted = workers
+        self._shutdown_delay = shutdown_delay
         self._workers: list[Worker] = []
         self._redis = redis
         self._redis_backoff = Backoff()
@@ -160,7 +163,7 @@ class Supervisor:
         on_stop_signals(self._ask_to_stop)
         try:
             for _ in range(self._workers_wanted):
-                self._workers.append(Worker(self._application, self._listener))
+                self._workers.append(Worker(self._application, self._listener, self._shutdown_delay))
             for changed_files in self._ticks():
                 if self._stop_asked:
                     return
@@ -221,6 +224,6 @@ class Supervisor:
         """All at once; who is not gone after the timeout is killed."""
         for worker in self._workers:
             worker.ask_to_stop()
-        deadline = time.monotonic() + STOP_TIMEOUT
+        deadline = time.monotonic() + self._shutdown_delay + STOP_TIMEOUT
         for worker in self._workers:
             worker.wait(max(0.0, deadline - time.monotonic()))

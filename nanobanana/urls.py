@@ -20,5 +20,7 @@ urlpatterns = [
     path("api/docs/<str:name>", DocumentationViewSet.as_view({"get": "file"})),
     path("media/<str:user_id>/<str:image_id>/<str:variant>", MediaViewSet.as_view({"get": "retrieve"})),
     path("health", HealthViewSet.as_view({"get": "retrieve"})),
+    path("health/live", HealthViewSet.as_view({"get": "live"})),
+    path("health/ready", HealthViewSet.as_view({"get": "ready"})),
     re_path("", UnknownViewSet.as_view(dict.fromkeys(EVERY_METHOD, "retrieve"))),
 ]

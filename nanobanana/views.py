@@ -1,26 +1,21 @@
 """Calls about the server itself."""
 
-import logging
-from collections.abc import Awaitable
-
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from rest_framework import serializers
 
-from media_store.storage import get_storage
+from nanobanana import health
 from nanobanana.calls import Answer, Call, Fields
 from nanobanana.errors import NotFound
 from nanobanana.exception_handler import to_response
-from nanobanana.redisdb.client import ask
 from nanobanana.redisdb.fields import now
 from nanobanana.serializers import MomentField, timestamp
 from nanobanana.viewsets import ViewSet
 
-logger = logging.getLogger("nanobanana.health")
-
-
 STATES = ("ok", "unavailable")
 STORAGES = ("local", "aws", "aliyun")
+PAUSE = "5"  # seconds before the next question makes sense
+HIDDEN = "With `HEALTH_TOKEN` set, all but `status` is for who sends it as the Bearer token."
 
 
 class ServicesSerializer(serializers.Serializer):
@@ -28,12 +23,37 @@ class ServicesSerializer(serializers.Serializer):
     storage = serializers.ChoiceField(choices=STATES, help_text="Where the bytes of pictures are.")
 
 
+class ParticipantsSerializer(ServicesSerializer):
+    worker = serializers.ChoiceField(choices=STATES, help_text="The process that answers.")
+
+
+class ReasonsSerializer(serializers.Serializer):
+    redis = serializers.CharField(required=False, help_text="What is wrong with the database.")
+    storage = serializers.CharField(required=False, help_text="What is wrong with the storage of pictures.")
+    worker = serializers.CharField(required=False, help_text="Why this process takes no more requests.")
+
+
+def _status() -> Fields:
+    return {"status": serializers.ChoiceField(choices=STATES, help_text="Whether all is well.")}
+
+
 def _health() -> Fields:
     return {
-        "status": serializers.ChoiceField(choices=STATES, help_text="Whether all services are there."),
-        "timestamp": MomentField(help_text="The server's time."),
-        "services": ServicesSerializer(help_text="How each service is."),
-        "storageType": serializers.ChoiceField(choices=STORAGES, help_text="The STORAGE_TYPE in use."),
+        **_status(),
+        "timestamp": MomentField(required=False, help_text="The server's time."),
+        "services": ServicesSerializer(required=False, help_text="How each service is."),
+        "storageType": serializers.ChoiceField(
+            choices=STORAGES, required=False, help_text="The STORAGE_TYPE in use."
+        ),
+    }
+
+
+def _readiness() -> Fields:
+    return {
+        **_status(),
+        "timestamp": MomentField(required=False, help_text="The server's time."),
+        "services": ParticipantsSerializer(required=False, help_text="How each of them is."),
+        "reasons": ReasonsSerializer(required=False, help_text="What is wrong, if anything is."),
     }
 
 
@@ -42,25 +62,46 @@ class HealthViewSet(ViewSet):
         "retrieve": Call(
             "Check the health",
             _health(),
+            HIDDEN,
             other_answers={
                 503: Answer(_health(), headers=("Retry-After",), description="A service is not there.")
             },
-        )
+        ),
+        "live": Call("Check that the process answers", _status(), "It asks nobody else."),
+        "ready": Call(
+            "Check the readiness for requests",
+            _readiness(),
+            HIDDEN,
+            other_answers={
+                503: Answer(
+                    _readiness(), headers=("Retry-After",), description="Send requests to others for now."
+                )
+            },
+        ),
     }
 
     async def retrieve(self) -> HttpResponse:
         """Whether the services a request needs are there; 503 when one is not."""
-        services = {"redis": await state_of(ask("PING")), "storage": await state_of(get_storage().check())}
-        is_well = set(services.values()) == {"ok"}
-        content = {
-            "status": "ok" if is_well else "unavailable",
-            "timestamp": timestamp(now()),
-            "services": services,
-            "storageType": settings.STORAGE_TYPE,
-        }
+        return self.report(await health.missing_services(), {"storageType": settings.STORAGE_TYPE})
+
+    async def live(self) -> HttpResponse:
+        return self.answer({"status": "ok"})
+
+    async def ready(self) -> HttpResponse:
+        """Whether requests should be sent here; 503 with the reasons when not."""
+        problems = await health.obstacles_to_requests()
+        reasons = {name: problem for name, problem in problems.items() if problem}
+        return self.report(problems, {"reasons": reasons} if reasons else {})
+
+    def report(self, problems: health.Problems, more: dict[str, object]) -> HttpResponse:
+        is_well = not any(problems.values())
+        content: dict[str, object] = {"status": "ok" if is_well else "unavailable"}
+        if health.may_see_details(self.request.META.get("HTTP_AUTHORIZATION", "")):
+            services = {name: "unavailable" if problem else "ok" for name, problem in problems.items()}
+            content |= {"timestamp": timestamp(now()), "services": services, **more}
         response = self.answer(content, 200 if is_well else 503)
         if not is_well:
-            response["Retry-After"] = "5"
+            response["Retry-After"] = PAUSE
         return response
 
 
@@ -72,12 +113,3 @@ class UnknownViewSet(ViewSet):
 def unknown(request: HttpRequest, exception: Exception) -> HttpResponse:
     """The answer where no pattern can match: `GET *`."""
     return to_response(NotFound("There is nothing at this address."))
-
-
-async def state_of(check: Awaitable[object]) -> str:
-    try:
-        await check
-    except Exception as error:
-        logger.error("A health check failed: %s: %s", type(error).__name__, error)
-        return "unavailable"
-    return "ok"

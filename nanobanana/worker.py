@@ -1,16 +1,21 @@
-"""One process that serves: `python -m nanobanana.worker APPLICATION LISTENER READY SUPERVISOR`.
+"""One process that serves: `python -m nanobanana.worker APPLICATION LISTENER READY SUPERVISOR [DELAY]`.
 
 APPLICATION is the import string of an ASGI application; LISTENER and READY are the numbers of two inherited
-files, the listening socket and a pipe to close once requests are answered; SUPERVISOR is the parent's pid.
+files, the listening socket and a pipe to close once requests are answered; SUPERVISOR is the parent's pid;
+DELAY is for how many seconds it serves on when told to stop.
 """
 
 import os
 import signal
 import socket
 import sys
+import time
+from types import FrameType
 
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from nanobanana import stopping
 
 LARGEST_HEAD = 64 * 1024  # bytes of a request's line and headers
 LARGEST_FRAME = 64 * 1024  # bytes of a WebSocket message
@@ -58,8 +63,13 @@ class Heartbeat:
         if self.ready is not None:
             os.close(self.ready)
             self.ready = None
-        if os.getppid() != self.supervisor:  # it was killed: nobody else would stop this process
+        if self.is_orphaned:  # nobody else would stop this process
             os.kill(os.getpid(), signal.SIGTERM)
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether the supervisor was killed."""
+        return os.getppid() != self.supervisor
 
 
 class PromptServer(Server):
@@ -70,6 +80,35 @@ class PromptServer(Server):
         if stop_waiting:
             stop_waiting()
         await super().shutdown(sockets)
+
+
+class LingeringServer(PromptServer):
+    """Told to stop, it serves on for `delay` seconds in which /health/ready says that it will end.
+
+    So whoever sends requests here has the time to notice, and none of them meets a closed port. Without its
+    supervisor it ends at once: another one may be waiting for the port.
+    """
+
+    def __init__(self, config: Config, heartbeat: Heartbeat, delay: float) -> None:
+        super().__init__(config)
+        self.heartbeat = heartbeat
+        self.delay = delay
+        self.told_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.told_at is None:
+            self.told_at = time.monotonic()
+            stopping.begin()
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        is_told = await super().on_tick(counter)
+        return is_told and not self.lingers
+
+    @property
+    def lingers(self) -> bool:
+        is_early = self.told_at is not None and time.monotonic() < self.told_at + self.delay
+        return is_early and not self.heartbeat.is_orphaned
 
 
 def configuration(application: str, heartbeat: Heartbeat | None = None) -> Config:
@@ -94,10 +133,11 @@ def configuration(application: str, heartbeat: Heartbeat | None = None) -> Confi
     )
 
 
-def main(application: str, listener: int, ready: int, supervisor: int) -> None:
-    config = configuration(application, Heartbeat(ready, supervisor))
-    PromptServer(config).run([socket.socket(fileno=listener)])
+def main(application: str, listener: int, ready: int, supervisor: int, delay: int = 0) -> None:
+    heartbeat = Heartbeat(ready, supervisor)
+    server = LingeringServer(configuration(application, heartbeat), heartbeat, delay)
+    server.run([socket.socket(fileno=listener)])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:5]))
+    main(sys.argv[1], *map(int, sys.argv[2:6]))

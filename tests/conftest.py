@@ -64,6 +64,14 @@ def _quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Argon2idHasher, "time_cost", 1)
 
 
+@pytest.fixture(autouse=True)
+def _fresh_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found in the test before is not what is asked for in this one."""
+    from nanobanana import health
+
+    monkeypatch.setattr(health, "FRESH_FOR", 0)
+
+
 @pytest.fixture
 async def alice(server: WebServer) -> AsyncIterator[Person]:
     """Owns what the tests are about; signed in on two devices, `alice.laptop` and `alice.phone`."""

@@ -74,6 +74,12 @@ async def ask(*command: str | int) -> Any:
         return await get_client().execute_command(*command)
 
 
+async def ask_all(pipeline: Any) -> list[Any]:
+    """Send a pipeline and wait no longer than a request can; its answers."""
+    async with asyncio.timeout(SECONDS_TO_ANSWER):
+        return await pipeline.execute()
+
+
 async def close_client() -> None:
     """Close the client of the running event loop."""
     client = _clients.pop(asyncio.get_running_loop(), None)

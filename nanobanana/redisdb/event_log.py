@@ -1,6 +1,5 @@
 """The event log of an owner: numbered, bounded, written by the commit script together with the change."""
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from nanobanana.redisdb import scripts
-from nanobanana.redisdb.client import SECONDS_TO_ANSWER, get_client
+from nanobanana.redisdb.client import ask_all, get_client
 from nanobanana.redisdb.keys import events_key, log_key
 
 EVENTS_KEPT = 500
@@ -109,9 +108,7 @@ async def heads(owner_ids: Sequence[str]) -> list[Cursor]:
     pipeline = get_client().pipeline(transaction=False)
     for owner_id in owner_ids:
         pipeline.hmget(log_key(owner_id), "epoch", "offset")
-    async with asyncio.timeout(SECONDS_TO_ANSWER):
-        rows = await pipeline.execute()
-    return [Cursor(epoch or "", int(offset or 0)) for epoch, offset in rows]
+    return [Cursor(epoch or "", int(offset or 0)) for epoch, offset in await ask_all(pipeline)]
 
 
 def _entry(epoch: str, row: Sequence[Any]) -> LogEntry:

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -12,6 +10,7 @@ import httpx
 from accounts.models import User
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import global_key, owner_key
+from tests.support.outages import full, replica
 from tests.support.people import PASSWORD, Person, picture
 from tests.support.redis_server import RunningRedis
 
@@ -74,21 +73,6 @@ async def content_of(key: str) -> Any:
         case "stream":
             return await client.xrange(key)
     return await client.get(key)
-
-
-@asynccontextmanager
-async def replica() -> AsyncIterator[None]:
-    """Redis as the follower of one that is not there, as in the middle of a failover."""
-    await get_client().execute_command("REPLICAOF", "127.0.0.1", "1")
-    yield
-    await get_client().execute_command("REPLICAOF", "NO", "ONE")
-
-
-@asynccontextmanager
-async def full() -> AsyncIterator[None]:
-    await get_client().config_set("maxmemory", "1")
-    yield
-    await get_client().config_set("maxmemory", "0")
 
 
 async def test_without_redis_every_call_says_so_and_recovers_with_it(

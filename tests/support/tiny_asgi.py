@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from redis.asyncio import Redis
 
+from nanobanana import stopping
+
 Scope = dict[str, Any]
 
 
@@ -23,7 +25,8 @@ async def lifespan(scope: Scope, receive: Any, send: Any) -> None:
 
 
 async def http(scope: Scope, receive: Any, send: Any) -> None:
-    body = await {"/pid": pid, "/count": count, "/slow": slow, "/address": address}[scope["path"]]()
+    actions = {"/pid": pid, "/count": count, "/slow": slow, "/address": address, "/stops": stops}
+    body = await actions[scope["path"]]()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": str(body).encode()})
 
@@ -34,6 +37,10 @@ async def pid() -> int:
 
 async def address() -> str:
     return settings.PUBLIC_BASE_URL
+
+
+async def stops() -> bool:
+    return stopping.is_stopping()
 
 
 async def count() -> int:

@@ -159,10 +159,12 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Health:
+    """All but `status` is None where the server shows it to its operators alone."""
+
     status: Literal["ok", "unavailable"]
-    timestamp: datetime
-    services: dict[str, str]
-    storage_type: str
+    timestamp: datetime | None
+    services: dict[str, str] | None
+    storage_type: str | None
 
 
 @dataclass(frozen=True)

@@ -125,11 +125,12 @@ export interface Ticket {
   expiresIn: number;
 }
 
+/** All but `status` is absent where the server shows it to its operators alone. */
 export interface Health {
   status: "ok" | "unavailable";
-  timestamp: string;
-  services: Record<string, string>;
-  storageType: string;
+  timestamp: string | undefined;
+  services: Record<string, string> | undefined;
+  storageType: string | undefined;
 }
 
 /** A device of the account that has a socket in a session. */

@@ -55,6 +55,7 @@ class Command(BaseCommand):
                 self.application,
                 listener,
                 workers=workers,
+                shutdown_delay=0 if reload_on else settings.SHUTDOWN_DELAY,
                 redis=embedded,
                 on_ready=lambda: self.announce(host, port, workers),
                 reload_on=reload_on,

@@ -1,0 +1,98 @@
+"""What a request needs, and whether it is there.
+
+Load balancers ask often, and from many sides. What was found is good for a second, and while one asks the
+others wait for the same answer: however many ask, a process looks at Redis and the storage once a second.
+"""
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from django.conf import settings
+
+from media_store.storage import StorageUnavailable, get_storage
+from nanobanana import stopping
+from nanobanana.errors import ServiceUnavailable
+from nanobanana.exception_handler import translate
+from nanobanana.redisdb.client import SECONDS_TO_ANSWER, ask
+from nanobanana.redisdb.keys import global_key
+
+logger = logging.getLogger(__name__)
+
+FRESH_FOR = 1.0  # seconds
+LIFE_OF_MARK = 10_000  # milliseconds that what is written to try it stays
+
+
+class Check:
+    """One thing to find out: `look` raises what is wrong."""
+
+    def __init__(self, look: Callable[[], Awaitable[None]]) -> None:
+        self._look = look
+        self._looking: asyncio.Task[str | None] | None = None
+        self._good_until = 0.0
+
+    async def problem(self) -> str | None:
+        """What is wrong, as a sentence for anybody; None when all is well."""
+        if self._looking is None or (self._looking.done() and time.monotonic() >= self._good_until):
+            self._looking = asyncio.create_task(self._find())
+        return await asyncio.shield(self._looking)  # who leaves takes the answer from nobody
+
+    async def _find(self) -> str | None:
+        try:
+            await self._look()
+        except Exception as error:
+            logger.error("A health check failed: %s: %s", type(error).__name__, error)
+            return translate(error).message
+        finally:
+            self._good_until = time.monotonic() + FRESH_FOR
+        return None
+
+
+async def look_whether_redis_answers() -> None:
+    await ask("PING")
+
+
+async def look_whether_redis_keeps_what_is_written() -> None:
+    await ask("SET", global_key("ready"), 1, "PX", LIFE_OF_MARK)
+    memory = await ask("INFO", "memory")
+    if memory["maxmemory"] and memory["maxmemory_policy"] != "noeviction":
+        raise ServiceUnavailable(
+            "The database deletes what it has when its memory is full: set maxmemory-policy to noeviction."
+        )
+
+
+async def look_whether_storage_works() -> None:
+    try:
+        async with asyncio.timeout(SECONDS_TO_ANSWER):
+            await get_storage().check()
+    except TimeoutError as error:
+        raise StorageUnavailable(f"There was no answer within {SECONDS_TO_ANSWER} s.") from error
+
+
+PRESENCE = {"redis": Check(look_whether_redis_answers), "storage": Check(look_whether_storage_works)}
+READINESS = PRESENCE | {"redis": Check(look_whether_redis_keeps_what_is_written)}
+
+Problems = dict[str, str | None]  # what is wrong with each service; None where all is well
+
+
+async def missing_services() -> Problems:
+    return await _problems_of(PRESENCE)
+
+
+async def obstacles_to_requests() -> Problems:
+    """Why no requests should be sent here: what a service refuses, or the end of this process."""
+    problems = await _problems_of(READINESS)
+    return problems | {"worker": "This process was told to stop." if stopping.is_stopping() else None}
+
+
+async def _problems_of(checks: dict[str, Check]) -> Problems:
+    found = await asyncio.gather(*[check.problem() for check in checks.values()])
+    return dict(zip(checks, found, strict=True))
+
+
+def may_see_details(authorization: str) -> bool:
+    """Whether the header shows HEALTH_TOKEN, if there is one to show."""
+    wanted = settings.HEALTH_TOKEN
+    return not wanted or hmac.compare_digest(authorization.encode(), f"Bearer {wanted}".encode())
