@@ -5,6 +5,7 @@ files, the listening socket and a pipe to close once requests are answered; SUPE
 DELAY is for how many seconds it serves on when told to stop.
 """
 
+import gc
 import os
 import signal
 import socket
@@ -63,6 +64,8 @@ class Heartbeat:
         if self.ready is not None:
             os.close(self.ready)
             self.ready = None
+            gc.collect()
+            gc.freeze()  # what was loaded stays, and need not be looked through again and again
         if self.is_orphaned:  # nobody else would stop this process
             os.kill(os.getpid(), signal.SIGTERM)
 

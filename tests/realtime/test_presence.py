@@ -262,11 +262,16 @@ async def test_sockets_opened_all_at_once_are_counted_exactly(
     assert sum(await asyncio.gather(*(try_it() for _ in range(12)))) == 5
 
 
-async def test_nothing_of_it_is_written_to_disk(alice: Person, session_id: str) -> None:
-    before = (await get_client().info("persistence"))["aof_current_size"]
+async def test_nothing_of_it_is_written_to_disk(
+    alice: Person, session_id: str, redis_server: RunningRedis
+) -> None:
     await alice.phone.listen(session_id)
     await told(alice.phone, session_id)
-    assert (await get_client().info("persistence"))["aof_current_size"] == before
+    key = owner_key(alice.id, "presence")
+    assert await get_client().exists(key)
+    written = b"".join(file.read_bytes() for file in redis_server.directory.glob("**/*.aof"))
+    assert alice.id.encode() in written
+    assert key.encode() not in written
 
 
 def test_the_times_agree() -> None:
