@@ -1,7 +1,6 @@
 """The ASGI application: HTTP, WebSocket and the life of the process, on one port."""
 
 import asyncio
-import gc
 import os
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -153,7 +152,6 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await realtime.hub.start()
-            gc.freeze()  # what was loaded stays, and need not be looked through again and again
             for job in JOBS:
                 of_this_process.spawn(job.keep_running())
             await send({"type": "lifespan.startup.complete"})

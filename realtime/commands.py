@@ -47,7 +47,7 @@ class Commands:
         self._hub = hub
         self._peer = peer
         self._renew = renew
-        self._typing = TypingIndicators(self._announce_typing, hub.background.spawn)
+        self._typing: TypingIndicators | None = None  # of a device that types
 
     async def run(self, text: str) -> None:
         """Do what a frame says; raises what the caller answers as an `error` frame."""
@@ -59,7 +59,8 @@ class Commands:
 
     def end(self) -> None:
         """The device has gone: others need not think that it is still typing."""
-        self._typing.stop_all()
+        if self._typing is not None:
+            self._typing.stop_all()
 
     async def join_session(self, session_id: str) -> None:
         await get_session(user=self._peer.user, session_id=session_id)
@@ -74,10 +75,13 @@ class Commands:
         self._peer.session_ids.discard(session_id)
         self._hub.moved(self._peer)
         self._peer.send(frames.left_session(session_id))
-        await self._typing.stop(session_id)
+        if self._typing is not None:
+            await self._typing.stop(session_id)
 
     async def typing(self, session_id: str, is_typing: bool) -> None:
         self._expect_joined(session_id)
+        if self._typing is None:
+            self._typing = TypingIndicators(self._announce_typing, self._hub.background.spawn)
         if is_typing:
             await self._typing.start(session_id)
         else:

@@ -32,8 +32,8 @@ class Listener:
         """Its position is this; `recovered`: the one it asked for."""
         self.cursor = cursor
 
-    def send(self, frame: Frame) -> None:
-        """Hand it an event it hears."""
+    def send(self, *frames: Frame) -> None:
+        """Hand it events it hears, in order."""
         raise NotImplementedError
 
     def relay(self, frame: Frame, session_id: str, sender: str) -> None:

@@ -31,12 +31,16 @@ class Outbox:
         self._task: asyncio.Task[None] | None = None
         self._socket = socket_of(send)
 
-    def put(self, frame: Frame) -> None:
-        """Queue a frame; close the socket instead when too much is waiting."""
-        if self.is_closed:
+    def put(self, *frames: Frame) -> None:
+        """Write the frames at once, or queue them; close the socket instead when too much is waiting."""
+        if self._task is None and self._socket is not None and is_ready(self._socket) and not self.is_closed:
+            self._socket.transport.write(b"".join([frame.wire for frame in frames]))
             return
-        if self._task is None and self._socket is not None and is_ready(self._socket):
-            self._socket.transport.write(frame.wire)
+        for frame in frames:
+            self._queue(frame)
+
+    def _queue(self, frame: Frame) -> None:
+        if self.is_closed:
             return
         if self._size + frame.size > self._limit:
             self.close(CloseCode.TOO_SLOW)

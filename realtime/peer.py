@@ -49,8 +49,8 @@ class Peer(Listener):
         )
         self.send(frames.encode(greeting))
 
-    def send(self, frame: Frame) -> None:
-        self.outbox.put(frame)
+    def send(self, *frames: Frame) -> None:
+        self.outbox.put(*frames)
 
     def relay(self, frame: Frame, session_id: str, sender: str) -> None:
         if session_id in self.session_ids and self.connection_id != sender:

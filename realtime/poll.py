@@ -25,8 +25,8 @@ class Poll(Listener):
     def hears(self, audience: str) -> bool:
         return not self.session_ids or super().hears(audience)
 
-    def send(self, frame: Frame) -> None:
-        self.frames.append(frame)
+    def send(self, *frames: Frame) -> None:
+        self.frames += frames
         self.end()
 
     def resync(self, cursor: Cursor) -> None:

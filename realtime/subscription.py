@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from redis.exceptions import RedisError
 
@@ -77,8 +77,7 @@ class Subscription:
         What the bell carries need not be read, if it is what comes next.
         """
         if carried and self._is_waiting and self._follows(carried[0]):
-            for entry in carried:
-                self._hand_out(entry, self.listeners)
+            self._hand_out(carried, self.listeners)
             self._position = bell
             return
         if bell == self._position and self._is_waiting:
@@ -146,18 +145,21 @@ class Subscription:
                 self._resync(log.head)
             self._position = log.head
 
-    async def _deliver(self, entries: list[LogEntry], listeners: Collection[Listener]) -> None:
-        for number, entry in enumerate(entries, start=1):
-            self._hand_out(entry, listeners)
-            if number % EVENTS_IN_A_ROW == 0:
-                await asyncio.sleep(0)
+    async def _deliver(self, entries: list[LogEntry], listeners: Iterable[Listener]) -> None:
+        for first in range(0, len(entries), EVENTS_IN_A_ROW):
+            self._hand_out(entries[first : first + EVENTS_IN_A_ROW], listeners)
+            await asyncio.sleep(0)
 
-    def _hand_out(self, entry: LogEntry, listeners: Collection[Listener]) -> None:
-        takers = [listener for listener in listeners if self._takes(listener, entry)]
-        if takers:
-            frame = data_frame(self.user_id, entry)
-            for listener in takers:
-                listener.send(frame)
+    def _hand_out(self, entries: Sequence[LogEntry], listeners: Iterable[Listener]) -> None:
+        """Hand each listener what is new to it, at once; an entry is encoded once, if anybody hears it."""
+        frames: dict[Cursor, Frame] = {}
+        for listener in listeners:
+            taken = [entry for entry in entries if self._takes(listener, entry)]
+            for entry in taken:
+                if entry.cursor not in frames:
+                    frames[entry.cursor] = data_frame(self.user_id, entry)
+            if taken:
+                listener.send(*[frames[entry.cursor] for entry in taken])
 
     def _takes(self, listener: Listener, entry: LogEntry) -> bool:
         """Move the listener on to this entry; whether it is new to it, and meant for it."""

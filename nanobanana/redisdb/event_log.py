@@ -2,9 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
+
+import orjson
 
 from nanobanana.redisdb import scripts
 from nanobanana.redisdb.client import ask_all, get_client
@@ -80,10 +82,11 @@ def read_bell(text: str) -> tuple[Cursor, list[LogEntry]]:
     ValueError, TypeError or KeyError for anything else.
     """
     position, _, carried = text.partition(" ")
-    head = Cursor.parse(position)
-    rows = json.loads(carried) if carried else []
+    epoch, _, newest = position.partition(":")
+    head = Cursor(epoch, int(newest))
+    rows = _loads(carried) if carried else []
     first = head.offset - len(rows) + 1
-    return head, [_entry(head.epoch, (str(first + number), row)) for number, row in enumerate(rows)]
+    return head, [_entry(Cursor(epoch, first + number), row) for number, row in enumerate(rows)]
 
 
 async def read_behind(owner_id: str, cursor: Cursor | None) -> LogSlice:
@@ -96,7 +99,7 @@ async def read_behind(owner_id: str, cursor: Cursor | None) -> LogSlice:
         return LogSlice(head, [], is_complete=True)
     if cursor.epoch != epoch or cursor.offset > head.offset:
         return LogSlice(head, [], is_complete=False)
-    entries = [_entry(epoch, row) for row in rows]
+    entries = [_entry(Cursor(epoch, int(name.partition("-")[0])), parts) for name, parts in rows]
     follows = bool(entries) and [entry.cursor.offset for entry in entries] == list(
         range(cursor.offset + 1, cursor.offset + 1 + len(entries))
     )
@@ -111,27 +114,30 @@ async def heads(owner_ids: Sequence[str]) -> list[Cursor]:
     return [Cursor(epoch or "", int(offset or 0)) for epoch, offset in await ask_all(pipeline)]
 
 
-def _entry(epoch: str, row: Sequence[Any]) -> LogEntry:
-    identifier, parts = row
-    head: dict[str, str] = {}
-    objects: list[tuple[str, list[str]]] = []
-    for name, value in _pairs(parts):
-        if name == "@":
-            objects.append((value, []))
-        elif objects:
-            objects[-1][1].extend((name, value))
-        else:
-            head[name] = value
+def _entry(cursor: Cursor, parts: Sequence[str]) -> LogEntry:
+    """From `[name, value, …, "@", key, field, value, …, "@", key, …]`, as scripts/commit.lua makes it."""
+    starts = [at for at in range(0, len(parts), 2) if parts[at] == "@"]
+    ends = [*starts[1:], len(parts)]
+    head = parts[: starts[0]] if starts else parts
+    names = dict(zip(head[::2], head[1::2], strict=True))
     return LogEntry(
-        cursor=Cursor(epoch, int(identifier.partition("-")[0])),
-        type=head["type"],
-        audience=head["audience"],
-        ids=json.loads(head["ids"]),
-        milliseconds=int(head["at"]),
-        partial="partial" in head,
-        objects=objects,
+        cursor=cursor,
+        type=names["type"],
+        audience=names["audience"],
+        ids=orjson.loads(names["ids"]),
+        milliseconds=int(names["at"]),
+        partial="partial" in names,
+        objects=[
+            (parts[start + 1], list(parts[start + 2 : end])) for start, end in zip(starts, ends, strict=True)
+        ]
+        if starts
+        else [],
     )
 
 
-def _pairs(parts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    return zip(parts[::2], parts[1::2], strict=True)
+def _loads(text: str) -> Any:
+    """JSON in which bytes that are no UTF-8 may stand, as surrogates: only the slower parser takes those."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
