@@ -131,7 +131,7 @@ class ReferenceCounts(RuleBasedStateMachine):
 def test_they_are_exact_after_any_mix_of_changes(redis_server: RunningRedis) -> None:
     with asyncio.Runner() as ReferenceCounts.runner:
         run_machine(
-            ReferenceCounts, settings=settings(max_examples=25, stateful_step_count=20, deadline=None)
+            ReferenceCounts, settings=settings(max_examples=10, stateful_step_count=20, deadline=None)
         )
         ReferenceCounts.runner.run(connection.close())
 

@@ -21,9 +21,11 @@ async def speaking_to(url: str) -> AsyncIterator[None]:
 
 
 async def everything_stored() -> dict[str, tuple[str, bool]]:
-    """Every key with its content, as DUMP gives it, and whether it expires."""
+    """Every key of an owner with its content, as DUMP gives it, and whether it expires."""
     redis = get_client()
-    return {key: (await redis.dump(key), await redis.pttl(key) > 0) for key in sorted(await redis.keys("*"))}
+    return {
+        key: (await redis.dump(key), await redis.pttl(key) > 0) for key in sorted(await redis.keys("nb:{*"))
+    }
 
 
 @asynccontextmanager

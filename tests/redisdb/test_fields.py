@@ -131,7 +131,7 @@ async def test_what_is_stored_is_read_back(owner: str, name: str, value: Any) ->
 async def test_none_is_refused_where_a_value_is_needed(owner: str, redis: Redis, name: str) -> None:
     with pytest.raises(FieldError, match=f"^{name} "):
         await make(Sample(owner, new_id(), **{name: None}))
-    assert await redis.dbsize() == 0
+    assert await redis.keys("nb:{*") == []
 
 
 @pytest.mark.parametrize(("name", "value"), cases(MISFITS))
@@ -140,7 +140,7 @@ async def test_a_misfit_is_refused_before_anything_is_sent(
 ) -> None:
     with pytest.raises(FieldError, match=f"^{name} "):
         await make(Sample(owner, new_id(), **{name: value}))
-    assert await redis.dbsize() == 0
+    assert await redis.keys("nb:{*") == []
 
 
 @pytest.mark.parametrize(("name", "value"), [case for case in cases(MISFITS) if case.values[0] != "count"])
@@ -170,7 +170,7 @@ async def test_a_required_field_that_is_gone_is_named(owner: str, redis: Redis) 
 async def test_a_required_field_that_was_never_given_is_named(owner: str, redis: Redis) -> None:
     with pytest.raises(FieldError, match=r"^sent_at cannot be None"):
         await make(Parcel(owner, new_id(), address="Riva 1"))
-    assert await redis.dbsize() == 0
+    assert await redis.keys("nb:{*") == []
 
 
 async def test_a_field_that_is_no_field_is_refused(owner: str) -> None:
@@ -239,7 +239,7 @@ async def test_json_too_deep_to_write_is_refused(owner: str, redis: Redis) -> No
         nested = [nested]
     with pytest.raises(FieldError, match=r"^data "):
         await make(Sample(owner, new_id(), data=nested))
-    assert await redis.dbsize() == 0
+    assert await redis.keys("nb:{*") == []
 
 
 async def test_a_field_that_is_not_loaded_says_so(owner: str) -> None:
