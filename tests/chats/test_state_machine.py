@@ -84,7 +84,7 @@ class Chats(RuleBasedStateMachine):
         super().__init__()
         self.do = self.runner.run
         self.stack = AsyncExitStack()
-        self.person = self.do(self.stack.enter_async_context(make_person(self.server, "Machine")))
+        self.person = self.do(self.stack.enter_async_context(make_person(self.server, "Robot")))
         self.known: dict[str, Session] = {}
         self.shown: dict[str, Message] = {}
         self.uploaded: dict[str, str] = {}  # image id → session id
