@@ -25,7 +25,7 @@ TICK = 0.1  # seconds
 LINGER = 1.5  # seconds; the workers of a killed supervisor notice within one and leave the port
 STOP_TIMEOUT = 15.0  # seconds after the delay; a worker gives its running requests 10
 LONGEST_DELAY = 30.0  # seconds
-CALM = 60.0  # seconds after which a death no longer counts as one of a series
+CALM = 4.0  # seconds; a process that lived longer, and longer than it had to wait, does not die in a series
 
 
 class ServeError(Exception):
@@ -75,7 +75,8 @@ class Backoff:
         since_last_start = now - self._last_start
         if since_last_start < self._delay:
             return False
-        self._delay = 1.0 if since_last_start > CALM else min(2 * self._delay, LONGEST_DELAY)
+        was_calm = since_last_start > max(CALM, self._delay + 1)
+        self._delay = 1.0 if was_calm else min(2 * self._delay, LONGEST_DELAY)
         self._last_start = now
         return True
 

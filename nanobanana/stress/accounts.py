@@ -10,7 +10,9 @@ import httpx
 
 PASSWORD = "correct horse battery staple"
 SECONDS_TO_ANSWER = 10  # one try
-SECONDS_TO_TRY = 60  # for a server that was killed, or whose database was, to come back
+SECONDS_TO_TRY = (
+    150  # for a server to come back, and to forget that a try of a killed one is under way: a minute
+)
 PAUSE = 0.1  # seconds between tries
 
 

@@ -269,6 +269,11 @@ def test_what_keeps_dying_is_started_ever_more_slowly() -> None:
     assert backoff.allows_start(201)
 
 
+def test_what_is_killed_now_and_then_is_started_at_once() -> None:
+    backoff = Backoff()
+    assert all(backoff.allows_start(second) for second in range(0, 100, 5))
+
+
 def test_a_killed_worker_is_replaced(server: Server) -> None:
     killed = psutil.Process(int(server.get("/pid")))
     killed.kill()

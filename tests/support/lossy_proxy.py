@@ -25,7 +25,7 @@ class LossyProxy:
         self.replies = 0
         self.lost = 0
         self._upstream = upstream
-        self._lose_every = lose_every
+        self.lose_every = lose_every
         self._keep_connection = keep_connection
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -50,7 +50,7 @@ class LossyProxy:
     async def _pass_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await _read_whole(reader):
             self.replies += 1
-            if not self._lose_every or self.replies % self._lose_every:
+            if not self.lose_every or self.replies % self.lose_every:
                 writer.write(data)
                 await writer.drain()
                 continue
