@@ -1,16 +1,16 @@
 """Two devices do whatever they like; model, answers, Redis and what the sockets tell agree after every step.
 
-MACHINE_RUNS=200 MACHINE_STEPS=60 make stress
+60 steps in the suite, 1,000 with `make stress`.
 """
 
 import asyncio
 import itertools
-import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -21,10 +21,11 @@ from tests.support.consistency import inconsistencies
 from tests.support.people import Device, make_person, picture
 from tests.support.redis_server import RunningRedis
 from tests.support.replica import Replica, kept_of, messages_of
+from tests.support.stress import how_many
 from tests.support.web_server import WebServer, serve_in_another_process
 
-RUNS = int(os.environ.get("MACHINE_RUNS", "3"))
-STEPS = int(os.environ.get("MACHINE_STEPS", "20"))
+RUNS = how_many(3, under_stress=25)
+STEPS = how_many(20, under_stress=40)
 WORDS = ("cat", "crown", "Moon", "猫咪", "王冠", "Köln")
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join)
 devices = st.sampled_from(["laptop", "phone"])
@@ -84,7 +85,7 @@ class Chats(RuleBasedStateMachine):
         super().__init__()
         self.do = self.runner.run
         self.stack = AsyncExitStack()
-        self.person = self.do(self.stack.enter_async_context(make_person(self.server, "Machine")))
+        self.person = self.do(self.stack.enter_async_context(make_person(self.server, "Robot")))
         self.known: dict[str, Session] = {}
         self.shown: dict[str, Message] = {}
         self.uploaded: dict[str, str] = {}  # image id → session id
@@ -388,6 +389,7 @@ def plain(word: str) -> str:
     return word.casefold().replace("ö", "o")
 
 
+@pytest.mark.stress
 def test_model_answers_redis_and_sockets_agree(redis_server: RunningRedis) -> None:
     with asyncio.Runner() as Chats.runner:
         stack = AsyncExitStack()
