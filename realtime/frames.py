@@ -17,24 +17,21 @@ TEXT = 0x81  # a text message of one frame
 class Frame:
     """An encoded frame, made once however many sockets it goes to."""
 
-    __slots__ = ("_encoded", "_text", "_wire", "size")
+    __slots__ = ("_head", "_text", "size", "wire")
 
     def __init__(self, encoded: bytes) -> None:
         self.size = len(encoded)
-        self._encoded = encoded
+        head = head_of(self.size)
+        self._head = len(head)
         self._text = ""
-        self._wire = b""
+        # As it goes over the wire: a server's text frame has no mask, so it is the same for all sockets.
+        self.wire = head + encoded
 
     @property
     def text(self) -> str:
-        self._text = self._text or self._encoded.decode()
+        """What is in it; made when a socket that could not be written to at once has its turn."""
+        self._text = self._text or self.wire[self._head :].decode()
         return self._text
-
-    @property
-    def wire(self) -> bytes:
-        """As it goes over the wire: a server's text frame has no mask, so it is the same for all sockets."""
-        self._wire = self._wire or head_of(self.size) + self._encoded
-        return self._wire
 
 
 def head_of(size: int) -> bytes:
