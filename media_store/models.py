@@ -1,6 +1,9 @@
-"""Pictures. The record says what a picture is; the bytes lie in the storage."""
+"""Pictures, and their bytes. Records say what they are; the bytes themselves lie in the storage."""
 
-from media_store.managers import ImageManager
+from collections.abc import Sequence
+from typing import Self
+
+from media_store.managers import BlobManager, ImageManager
 from nanobanana.redisdb.fields import (
     BooleanField,
     CounterField,
@@ -17,6 +20,24 @@ from nanobanana.redisdb.models import Model
 UPLOADED = "uploaded"
 
 
+class Blob(Model):
+    """What the storage has below `<userId>/<blobId>/`: an original and its variants, of `holders` pictures.
+
+    `media_store/blobs.py` says how it comes and goes. Sizes are in bytes.
+    """
+
+    kind = "blob"
+    sha256 = TextField()  # of the original
+    size = IntegerField()
+    thumb_size = IntegerField()
+    is_stored = BooleanField(default=False)
+    holders = CounterField(zero_index="blobs:planned")
+    created_at = DateTimeField(default=now)
+
+    indexes = (Index("content:{sha256}", score="created_at", where="is_stored"),)
+    objects = BlobManager()
+
+
 class Image(Model):
     """A picture of a user; `ref_count` messages show it. Sizes are in pixels (upright) and bytes."""
 
@@ -29,6 +50,7 @@ class Image(Model):
     size = IntegerField()
     thumb_size = IntegerField()
     sha256 = TextField()  # of the stored original
+    blob_id = ReferenceField(to="blob")
     # Pictures stored before there were these have none of them.
     shows_in_browsers = BooleanField(default=True)
     blurhash = Nullable(TextField())
@@ -43,3 +65,7 @@ class Image(Model):
         Index("session:{session_id}:images:{type}", score="created_at"),
     )
     objects = ImageManager()
+
+    def load(self, pairs: Sequence[str]) -> Self:
+        # Stored before there were blobs: the bytes lie below its own id.
+        return super().load(pairs if "blob_id" in pairs[::2] else [*pairs, "blob_id", self.id])

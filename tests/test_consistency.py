@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chats.managers import NOTES
+from media_store.models import Image
 from media_store.storage import get_storage
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import owner_key
@@ -23,6 +24,11 @@ class Chat:
     message_id: str
     shown_id: str
     unused_id: str
+    blob_id: str  # of both
+
+    @property
+    def shown_prefix(self) -> str:
+        return f"{self.user_id}/{self.blob_id}"
 
     def key(self, *parts: str) -> str:
         return owner_key(self.user_id, *parts)
@@ -33,7 +39,8 @@ async def chat(alice: Person) -> Chat:
     session = await alice.make_session()
     shown, unused = [await alice.make_image(session["id"]) for _ in range(2)]
     message = await alice.make_message(session["id"], imageIds=[shown["id"]])
-    return Chat(alice.id, session["id"], message["id"], shown["id"], unused["id"])
+    blob_id = (await Image.objects.aget(alice.id, shown["id"])).blob_id
+    return Chat(alice.id, session["id"], message["id"], shown["id"], unused["id"], blob_id)
 
 
 async def test_it_finds_nothing_where_all_is_well(chat: Chat) -> None:
@@ -74,12 +81,15 @@ DAMAGES: dict[str, Callable[[Any, Chat], Awaitable[Any]]] = {
     "of a message at 0": lambda redis, chat: redis.hset(
         chat.key("message", chat.message_id, "revisions"), "0", "{}"
     ),
-    "has None bytes of its thumb": lambda redis, chat: get_storage().delete(
-        f"{chat.user_id}/{chat.shown_id}/thumb"
+    "has None bytes of its thumb": lambda redis, chat: get_storage().delete(f"{chat.shown_prefix}/thumb"),
+    "bytes of its original": lambda redis, chat: get_storage().put(f"{chat.shown_prefix}/original", b"short"),
+    "is of no blob": lambda redis, chat: get_storage().put(f"{chat.user_id}/nobody/original", b"lost"),
+    "counts 3 holders of 2": lambda redis, chat: redis.hincrby(chat.key("blob", chat.blob_id), "holders", 1),
+    "is planned, and counts": lambda redis, chat: redis.hset(
+        chat.key("blob", chat.blob_id), "is_stored", "0"
     ),
-    "bytes of its original": lambda redis, chat: get_storage().put(
-        f"{chat.user_id}/{chat.shown_id}/original", b"short"
-    ),
+    "is in blob": lambda redis, chat: redis.delete(chat.key("blob", chat.blob_id)),
+    "is not what is in": lambda redis, chat: redis.hset(chat.key("image", chat.shown_id), "size", "1"),
     "The log of": lambda redis, chat: redis.xdel(chat.key("events"), "2-0"),
     "and has": lambda redis, chat: redis.hincrby(chat.key("log"), "offset", 1),
 }
@@ -95,7 +105,7 @@ async def test_it_finds_each_kind_of_fault(chat: Chat, mallory: Person, sentence
 async def test_it_finds_who_is_not_noted_for_the_purge(alice: Person, chat: Chat) -> None:
     await alice.delete(f"/api/sessions/{chat.session_id}")
     assert await inconsistencies([alice.id]) == []
-    await get_client().zincrby(NOTES, 60_000, alice.id)
+    await get_client().zincrby(NOTES.key, 60_000, alice.id)
     assert ["has something to purge" in fault for fault in await inconsistencies([alice.id])] == [True]
-    await get_client().zrem(NOTES, alice.id)
+    await get_client().zrem(NOTES.key, alice.id)
     assert ["has something to purge" in fault for fault in await inconsistencies([alice.id])] == [True]

@@ -27,10 +27,11 @@ from accounts.models import Device, Password, User  # noqa: E402
 from chats.managers import NOTES, REVISIONS_KEPT  # noqa: E402
 from chats.models import HiddenSession, Message, Session, TrashedSession  # noqa: E402
 from chats.search.indexing import SearchedManager  # noqa: E402
-from media_store.managers import REMOVED  # noqa: E402
-from media_store.models import Image  # noqa: E402
-from media_store.services import ORIGINAL, THUMB, storage_key  # noqa: E402
+from media_store.blobs import storage_key  # noqa: E402
+from media_store.managers import DOOMED  # noqa: E402
+from media_store.models import Blob, Image  # noqa: E402
 from media_store.storage import ObjectNotFound, get_storage  # noqa: E402
+from media_store.variants import ORIGINAL, THUMB  # noqa: E402
 from nanobanana.redisdb.client import get_client  # noqa: E402
 from nanobanana.redisdb.event_log import EVENTS_KEPT  # noqa: E402
 from nanobanana.redisdb.exceptions import FieldError  # noqa: E402
@@ -41,7 +42,7 @@ from nanobanana.redisdb.models import Model  # noqa: E402
 
 MODELS: dict[str, type[Model]] = {
     model.kind: model
-    for model in (User, Password, Device, Session, TrashedSession, HiddenSession, Message, Image)
+    for model in (User, Password, Device, Session, TrashedSession, HiddenSession, Message, Image, Blob)
 }
 SCAN_COUNT = 1000
 ANY_SCORE = None  # the time at which an object came to a zero index is kept nowhere else
@@ -69,6 +70,10 @@ class Holdings:
         return self.objects[Image.kind]
 
     @property
+    def blobs(self) -> list[Blob]:
+        return self.objects[Blob.kind]
+
+    @property
     def sessions(self) -> list[Session]:
         kinds = (Session.kind, TrashedSession.kind, HiddenSession.kind)
         return list(chain.from_iterable(self.objects[kind] for kind in kinds))
@@ -85,6 +90,7 @@ async def inconsistencies(user_ids: Collection[str] | None = None) -> list[str]:
         faults += dangling_references(holdings)
         faults += wrong_revisions(holdings)
         faults += await missing_files(holdings)
+        faults += await files_of_nobody(holdings)
         faults += await missing_note(holdings)
         faults += await broken_log(holdings)
     if user_ids is None:
@@ -185,10 +191,10 @@ def unlisted_images(holdings: Holdings) -> set[tuple[str, str]]:
 
 
 def files_to_follow(holdings: Holdings) -> set[tuple[str, str]]:
-    """The entries of pictures that are gone, until their files are."""
-    index = owner_key(holdings.owner_id, REMOVED)
-    pictures = {image.id for image in holdings.images}
-    return {entry for entry in holdings.entries if entry[0] == index and entry[1] not in pictures}
+    """The entries of blobs that are gone, until their files are."""
+    index = owner_key(holdings.owner_id, DOOMED)
+    blobs = {blob.id for blob in holdings.blobs}
+    return {entry for entry in holdings.entries if entry[0] == index and entry[1] not in blobs}
 
 
 def zero_counters(instance: Model) -> Iterator[CounterField]:
@@ -206,6 +212,11 @@ def wrong_counters(holdings: Holdings) -> Iterator[str]:
     for image in holdings.images:
         if image.ref_count != shown[image.id]:
             yield f"{image!r} counts {image.ref_count} references of {shown[image.id]}."
+    held = Counter(image.blob_id for image in holdings.images)
+    for blob in holdings.blobs:
+        if (blob.holders, blob.is_stored) != (held[blob.id], held[blob.id] > 0):
+            state = "is stored" if blob.is_stored else "is planned"
+            yield f"{blob!r} {state}, and counts {blob.holders} holders of {held[blob.id]}."
 
 
 def dangling_references(holdings: Holdings) -> Iterator[str]:
@@ -218,6 +229,13 @@ def dangling_references(holdings: Holdings) -> Iterator[str]:
             yield f"{message!r} is in session {message.session_id}, which does not exist."
         for image_id in set(message.image_ids) - image_ids:
             yield f"{message!r} shows image {image_id}, which does not exist."
+    blobs = {blob.id: blob for blob in holdings.blobs}
+    for image in holdings.images:
+        blob = blobs.get(image.blob_id)
+        if blob is None:
+            yield f"{image!r} is in blob {image.blob_id}, which does not exist."
+        elif (image.sha256, image.size, image.thumb_size) != (blob.sha256, blob.size, blob.thumb_size):
+            yield f"{image!r} is not what is in {blob!r}."
 
 
 def wrong_revisions(holdings: Holdings) -> Iterator[str]:
@@ -237,10 +255,17 @@ async def missing_files(holdings: Holdings) -> list[str]:
     faults = []
     for image in holdings.images:
         for variant, size in ((ORIGINAL, image.size), (THUMB, image.thumb_size)):
-            found = await size_of_file(storage_key(image.owner_id, image.id, variant))
+            found = await size_of_file(storage_key(image, variant))
             if found != size:
                 faults.append(f"{image!r} has {found} bytes of its {variant} instead of {size}.")
     return faults
+
+
+async def files_of_nobody(holdings: Holdings) -> list[str]:
+    """Every file is of a blob there is, or that is about to go."""
+    known = {blob.id for blob in holdings.blobs} | {member for _, member in files_to_follow(holdings)}
+    keys = [key async for key in get_storage().list(holdings.owner_id)]
+    return [f"{key} is of no blob." for key in keys if key.split("/")[1] not in known]
 
 
 async def missing_note(holdings: Holdings) -> list[str]:
@@ -248,7 +273,7 @@ async def missing_note(holdings: Holdings) -> list[str]:
     trash_days = timedelta(days=settings.TRASH_DAYS)
     dues = [session.deleted_at + trash_days for session in holdings.objects[TrashedSession.kind]]
     dues += [session.removable_at for session in holdings.objects[HiddenSession.kind]]
-    note = await get_client().zscore(NOTES, holdings.owner_id)
+    note = await get_client().zscore(NOTES.key, holdings.owner_id)
     if not dues or (note is not None and int(note) <= milliseconds(min(dues))):
         return []
     return [f"{holdings.owner_id} has something to purge at {min(dues)}, and is noted for {note}."]
