@@ -18,10 +18,8 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest  # noqa: E402
 from django.http.response import HttpResponseBase  # noqa: E402
 
 import realtime.hub  # noqa: E402
-from accounts.services.deletion import FINISHING  # noqa: E402
 from accounts.tokens import read_access_token  # noqa: E402
 from accounts.viewsets import bearer_token  # noqa: E402
-from chats.services.purge import PURGING  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
 from nanobanana.background import of_this_process  # noqa: E402
 from nanobanana.errors import APIError, ArchiveTooLarge, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
@@ -33,7 +31,6 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-JOBS = (FINISHING, PURGING)  # what is done again and again, by one process of however many
 JSON_BODY = 1024 * 1024
 IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
 MULTIPART_OVERHEAD = 64 * 1024
@@ -152,8 +149,6 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             await realtime.hub.start()
-            for job in JOBS:
-                of_this_process.spawn(job.keep_running())
             await send({"type": "lifespan.startup.complete"})
         else:
             await of_this_process.cancel()
