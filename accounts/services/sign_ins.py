@@ -44,7 +44,7 @@ async def register(*, email: str, username: str, password: str, device_name: str
     user = _new_user(email, username, last_login_at=now())
     await refuse_weak_password(password, email=user.email, username=username, field="password")
     device = _new_device(user.id, device_name, ip)
-    await store_account(user, lambda: hash_password(password), device)
+    await store_account(user=user, encode=lambda: hash_password(password), device=device)
     await links.welcome(user)
     return sign_in_of(user, device)
 
@@ -53,12 +53,12 @@ async def create_account(*, email: str, username: str, password: str, is_verifie
     """Make an account that is signed in nowhere; no mail goes out."""
     user = _new_user(email, username, email_verified=is_verified)
     await refuse_weak_password(password, email=user.email, username=username, field="password")
-    await store_account(user, lambda: hash_password(password))
+    await store_account(user=user, encode=lambda: hash_password(password))
     return user
 
 
 async def store_account(
-    user: User, encode: Callable[[], Awaitable[str]], device: Device | None = None
+    *, user: User, encode: Callable[[], Awaitable[str]], device: Device | None = None
 ) -> None:
     """Store a new user with a hash of a password, and the first device; EmailTaken.
 
