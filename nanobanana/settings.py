@@ -91,6 +91,8 @@ ALIYUN_ENDPOINT = env.url("ALIYUN_ENDPOINT")
 MAX_FILE_SIZE = env.size("MAX_FILE_SIZE", "10MB")
 MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")
 CLEANUP_GRACE = env.seconds("CLEANUP_GRACE", "24h")
+QUOTA_IMAGES = env.integer("QUOTA_IMAGES", 0)  # of one user; 0 is no limit, here and below
+QUOTA_BYTES = env.size("QUOTA_BYTES", "0", at_least=0)
 
 # ---- Django
 SECRET_KEY = JWT_SECRET or "only so that Django starts far enough for the checks to refuse"
