@@ -367,8 +367,10 @@ def _key_of(required: Model | str | None) -> list[str]:
     return [required if isinstance(required, str) else required.key]
 
 
-def from_related(model: type[M], owner_id: str, ids: Iterable[str], related: Related) -> list[M]:
+def from_related(model: type[M], owner_id: str, ids: Sequence[str], related: Related) -> list[M]:
     """The objects of these ids among the related ones, in the order of the ids; the absent are left out."""
+    if not ids:
+        return []
     prefix = model.key_prefix(owner_id)
     return [
         model.from_hash(owner_id, identifier, related[prefix + identifier])
