@@ -117,7 +117,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "nanobanana.middleware.identify_and_log",
     "nanobanana.middleware.secure",
-    "corsheaders.middleware.CorsMiddleware",
+    "nanobanana.middleware.CrossOrigin",
 ]
 PASSWORD_HASHERS = ["accounts.passwords.Argon2idHasher", "accounts.passwords.BcryptHasher"]
 CORS_ALLOWED_ORIGINS = [] if "*" in CORS_ORIGIN else CORS_ORIGIN

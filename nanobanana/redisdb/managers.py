@@ -3,7 +3,7 @@
 Reads are coroutines with Django's `a…` names; writes add steps to a unit of work.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -367,7 +367,7 @@ def _key_of(required: Model | str | None) -> list[str]:
     return [required if isinstance(required, str) else required.key]
 
 
-def from_related(model: type[M], owner_id: str, ids: Sequence[str], related: Related) -> list[M]:
+def from_related(model: type[M], owner_id: str, ids: Collection[str], related: Related) -> list[M]:
     """The objects of these ids among the related ones, in the order of the ids; the absent are left out."""
     if not ids:
         return []
