@@ -27,6 +27,7 @@ CORS_ORIGIN = env.words("CORS_ORIGIN", "http://localhost:5173")
 VAR_DIR = env.directory("VAR_DIR", BASE_DIR / "var")
 LOG_DIR = env.directory("LOG_DIR", BASE_DIR / "logs")
 HEALTH_TOKEN = env.secret("HEALTH_TOKEN")  # shows the details of /health; none: anybody sees them
+METRICS_TOKEN = env.secret("METRICS_TOKEN") or HEALTH_TOKEN  # shows /metrics; none: nobody in production
 SHUTDOWN_DELAY = env.integer("SHUTDOWN_DELAY", 5 if IS_PRODUCTION else 0, at_most=300)  # seconds
 LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")).upper()
 
@@ -90,6 +91,8 @@ ALIYUN_ENDPOINT = env.url("ALIYUN_ENDPOINT")
 MAX_FILE_SIZE = env.size("MAX_FILE_SIZE", "10MB")
 MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")
 CLEANUP_GRACE = env.seconds("CLEANUP_GRACE", "24h")
+QUOTA_IMAGES = env.integer("QUOTA_IMAGES", 0)  # of one user; 0 is no limit, here and below
+QUOTA_BYTES = env.size("QUOTA_BYTES", "0", at_least=0)
 
 # ---- Django
 SECRET_KEY = JWT_SECRET or "only so that Django starts far enough for the checks to refuse"

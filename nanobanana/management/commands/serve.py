@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis import Redis, RedisError
 
+from nanobanana import metric_files
 from nanobanana.redisdb.embedded import EmbeddedServer, EmbeddedServerError
 from nanobanana.server import ServeError, Supervisor, listen, on_stop_signals, usable_cores
 
@@ -51,6 +52,7 @@ class Command(BaseCommand):
             listener = running.enter_context(listen(host, port))
             port = listener.getsockname()[1]
             os.environ["PORT"] = str(port)  # the workers' settings name it in the URLs of pictures
+            metric_files.begin(settings.VAR_DIR / "metrics" / str(port))
             Supervisor(
                 self.application,
                 listener,
