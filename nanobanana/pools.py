@@ -15,11 +15,18 @@ T = TypeVar("T")
 TOO_MANY = "Too many requests of this kind are under way; try again shortly."
 
 
+def usable_cores() -> int:
+    """The cores this process may run on, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class BoundedPool:
     """Runs functions in at most `threads` threads; with `waiting` more in line, the next one is refused."""
 
     def __init__(self, name: str, *, threads: int | None = None, waiting: int) -> None:
-        count = threads or os.cpu_count() or 1
+        count = threads or usable_cores()
         self.room = count + waiting
         self.executor = ThreadPoolExecutor(count, thread_name_prefix=name)
 

@@ -7,6 +7,7 @@ from dotenv import load_dotenv
 
 from nanobanana import env
 from nanobanana.mail_settings import mail_server
+from nanobanana.pools import usable_cores
 from nanobanana.redisdb import embedded
 from nanobanana.secret import development_secret
 from nanobanana.storage_choice import storage_type
@@ -88,6 +89,7 @@ ALIYUN_REGION = env.text("ALIYUN_REGION")
 ALIYUN_BUCKET = env.bucket("ALIYUN_BUCKET")
 ALIYUN_ENDPOINT = env.url("ALIYUN_ENDPOINT")
 MAX_FILE_SIZE = env.size("MAX_FILE_SIZE", "10MB")
+DECODERS = env.integer("DECODERS", usable_cores(), at_least=1, at_most=64)  # of one process
 MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")
 CLEANUP_GRACE = env.seconds("CLEANUP_GRACE", "24h")
 

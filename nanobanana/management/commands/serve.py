@@ -12,8 +12,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis import Redis, RedisError
 
+from nanobanana.pools import usable_cores
 from nanobanana.redisdb.embedded import EmbeddedServer, EmbeddedServerError
-from nanobanana.server import ServeError, Supervisor, listen, on_stop_signals, usable_cores
+from nanobanana.server import ServeError, Supervisor, listen, on_stop_signals
 
 OLDEST_REDIS = (6, 2)
 HOSTS_OF_THIS_MACHINE = ("127.0.0.1", "0.0.0.0", "::1", "::")
@@ -51,6 +52,7 @@ class Command(BaseCommand):
             listener = running.enter_context(listen(host, port))
             port = listener.getsockname()[1]
             os.environ["PORT"] = str(port)  # the workers' settings name it in the URLs of pictures
+            os.environ.setdefault("DECODERS", str(max(1, usable_cores() // workers)))  # they share the cores
             Supervisor(
                 self.application,
                 listener,
