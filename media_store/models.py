@@ -1,6 +1,6 @@
 """Pictures. The record says what a picture is; the bytes lie in the storage."""
 
-from media_store.managers import ImageManager
+from media_store.managers import ImageManager, UsageManager
 from nanobanana.redisdb.fields import (
     BooleanField,
     CounterField,
@@ -43,3 +43,13 @@ class Image(Model):
         Index("session:{session_id}:images:{type}", score="created_at"),
     )
     objects = ImageManager()
+
+
+class Usage(Model):
+    """What the pictures of a user come to, which every commit on them keeps right; `bytes` of originals."""
+
+    kind = "usage"
+    images = CounterField()
+    bytes = CounterField()
+
+    objects = UsageManager()

@@ -13,8 +13,9 @@ from django.conf import settings
 from accounts.models import User
 from accounts.services.access import changes_of
 from media_store import decoding
-from media_store.models import Image
+from media_store.models import Image, Usage
 from media_store.pictures import PreparedPicture
+from media_store.quotas import expect_room, require_room, told_what_is_used
 from media_store.storage import StorageUnavailable, get_storage
 from media_store.variants import ORIGINAL, THUMB
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
@@ -82,6 +83,7 @@ async def upload_image(
     if upload.size > settings.MAX_FILE_SIZE:
         raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
     await _require_session(user, session_id)
+    await require_room(user=user, size=upload.size, operation=operation)
     picture = await decoding.prepare(upload.file)
     image = _new_image(user, session_id, type, picture)
     # A client that leaves does not stop what has begun: bytes and record come together or not at all.
@@ -114,6 +116,7 @@ async def import_image(
 
     Nobody is told, and no list has it, until `enlist`; `remove_imported` takes it back.
     """
+    await require_room(user=user, size=upload.size)
     picture = await decoding.prepare(upload.file)
     image = _new_image(user, session_id, type, picture, at=created_at)
     commit = partial(_commit_unlisted, user, image, expect)
@@ -169,6 +172,8 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
             for image in page.objects:
                 Image.objects.discard(work, image)
             Image.objects.remove_ids(work, "images", image_ids)
+    async with unit_of_work(user_id) as work:
+        work.write("delete", Usage(user_id, user_id).key)
     await _remove_files(user_id)
     await get_storage().delete_prefix(user_id)  # a variant may have been made meanwhile
 
@@ -289,15 +294,17 @@ async def _store(
 
 
 async def _commit(user: User, image: Image, operation: Operation | None) -> None:
-    async with changes_of(user, operation) as work:
+    async with told_what_is_used(user, image.size), changes_of(user, operation) as work:
         work.expect_exists(Image.objects.session_key(user.id, image.session_id), NotFound(NO_SESSION))
+        expect_room(work, image)
         Image.objects.create(work, image)
         work.emit(ImageCreated(session_id=image.session_id, image_id=image.id), image)
 
 
 async def _commit_unlisted(user: User, image: Image, expect: Callable[[UnitOfWork], None]) -> None:
-    async with changes_of(user) as work:
+    async with told_what_is_used(user, image.size), changes_of(user) as work:
         expect(work)
+        expect_room(work, image)
         Image.objects.create_unlisted(work, image)
 
 

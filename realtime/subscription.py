@@ -59,6 +59,7 @@ class Subscription:
             await self._admit(listener, since, log, is_return=is_return)
             listener.go_live()
             self.listeners.add(listener)
+        self._read_if_rung()  # the bell may have rung when nobody listened yet
 
     async def _admit(
         self, listener: Listener, since: Cursor | None, log: LogSlice, *, is_return: bool
@@ -83,8 +84,7 @@ class Subscription:
         if bell == self._position and self._is_waiting:
             return
         self._bell = bell
-        if self.listeners and (self._reader is None or self._reader.done()):
-            self._reader = self._background.spawn(self._answer_bells())
+        self._read_if_rung()
 
     def relay(self, session_id: str, frame: Frame, *, sender: str) -> None:
         """Send a frame that is not of the log to the other devices in a session."""
@@ -123,6 +123,10 @@ class Subscription:
 
     def _follows(self, entry: LogEntry) -> bool:
         return entry.cursor == Cursor(self._position.epoch, self._position.offset + 1)
+
+    def _read_if_rung(self) -> None:
+        if self._bell is not None and self.listeners and (self._reader is None or self._reader.done()):
+            self._reader = self._background.spawn(self._answer_bells())
 
     async def _answer_bells(self) -> None:
         while self._bell is not None:

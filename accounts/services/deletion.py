@@ -20,8 +20,12 @@ account_deleted = Signal()
 
 async def delete_account(*, visitor: Visitor, password: str, ip: str) -> None:
     """Delete the account and all it owns. It is gone for everyone at once; the rest follows in steps."""
-    user = visitor.user
     await confirm_password(visitor=visitor, password=password, ip=ip)
+    await remove_account(user=visitor.user)
+
+
+async def remove_account(*, user: User) -> None:
+    """The same without a password, for operators."""
     await User.objects.begin_deletion(user)
     await finish_deletion(user.id, user.email)
 

@@ -28,7 +28,7 @@ from chats.managers import NOTES, REVISIONS_KEPT  # noqa: E402
 from chats.models import HiddenSession, Message, Session, TrashedSession  # noqa: E402
 from chats.search.indexing import SearchedManager  # noqa: E402
 from media_store.managers import REMOVED  # noqa: E402
-from media_store.models import Image  # noqa: E402
+from media_store.models import Image, Usage  # noqa: E402
 from media_store.services import ORIGINAL, THUMB, storage_key  # noqa: E402
 from media_store.storage import ObjectNotFound, get_storage  # noqa: E402
 from nanobanana.redisdb.client import get_client  # noqa: E402
@@ -41,7 +41,7 @@ from nanobanana.redisdb.models import Model  # noqa: E402
 
 MODELS: dict[str, type[Model]] = {
     model.kind: model
-    for model in (User, Password, Device, Session, TrashedSession, HiddenSession, Message, Image)
+    for model in (User, Password, Device, Session, TrashedSession, HiddenSession, Message, Image, Usage)
 }
 SCAN_COUNT = 1000
 ANY_SCORE = None  # the time at which an object came to a zero index is kept nowhere else
@@ -206,6 +206,10 @@ def wrong_counters(holdings: Holdings) -> Iterator[str]:
     for image in holdings.images:
         if image.ref_count != shown[image.id]:
             yield f"{image!r} counts {image.ref_count} references of {shown[image.id]}."
+    there = (len(holdings.images), sum(image.size for image in holdings.images))
+    counted = [(usage.images, usage.bytes) for usage in holdings.objects[Usage.kind]] or [(0, 0)]
+    if counted != [there]:
+        yield f"{holdings.owner_id} has (pictures, bytes) {there}, and is counted {counted}."
 
 
 def dangling_references(holdings: Holdings) -> Iterator[str]:
