@@ -7,7 +7,8 @@ from django.conf import settings
 
 from media_store.decoders.decoder import Decoders, Limits
 from media_store.pictures import PictureInfo, PreparedPicture
-from nanobanana.pools import BoundedPool, usable_cores
+from nanobanana.cores import usable_cores
+from nanobanana.pools import BoundedPool
 
 WAITING = 100  # pictures in line in one process; they wait as files
 

@@ -21,6 +21,7 @@ from media_store.variants import ORIGINAL, THUMB
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
+from nanobanana.metrics import UPLOADED_BYTES, UPLOADS, counted
 from nanobanana.redisdb.exceptions import CommitRefused, DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import new_id, time_of
@@ -80,6 +81,15 @@ async def upload_image(
     *, user: User, session_id: str, type: str, upload: Upload, operation: Operation | None = None
 ) -> Image:
     """Store a picture with its thumbnail: bytes first, then the record, which so never lacks them."""
+    with counted(UPLOADS, type=type):
+        image = await _upload_image(user, session_id, type, upload, operation)
+    UPLOADED_BYTES.labels(type).inc(upload.size)
+    return image
+
+
+async def _upload_image(
+    user: User, session_id: str, type: str, upload: Upload, operation: Operation | None
+) -> Image:
     if upload.size > settings.MAX_FILE_SIZE:
         raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
     await _require_session(user, session_id)

@@ -23,6 +23,7 @@ from accounts.tokens import read_access_token  # noqa: E402
 from accounts.viewsets import bearer_token  # noqa: E402
 from chats.services.purge import PURGING  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
+from nanobanana import vitals  # noqa: E402
 from nanobanana.background import of_this_process  # noqa: E402
 from nanobanana.errors import APIError, ArchiveTooLarge, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
@@ -151,6 +152,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            of_this_process.spawn(vitals.keep_telling())
             await realtime.hub.start()
             for job in JOBS:
                 of_this_process.spawn(job.keep_running())

@@ -94,5 +94,14 @@ async def _problems_of(checks: dict[str, Check]) -> Problems:
 
 def may_see_details(authorization: str) -> bool:
     """Whether the header shows HEALTH_TOKEN, if there is one to show."""
-    wanted = settings.HEALTH_TOKEN
-    return not wanted or hmac.compare_digest(authorization.encode(), f"Bearer {wanted}".encode())
+    return not settings.HEALTH_TOKEN or shows(authorization, settings.HEALTH_TOKEN)
+
+
+def may_see_metrics(authorization: str) -> bool:
+    """Whether it shows METRICS_TOKEN; without one, nobody may in production, and anybody elsewhere."""
+    wanted = settings.METRICS_TOKEN
+    return shows(authorization, wanted) if wanted else not settings.IS_PRODUCTION
+
+
+def shows(authorization: str, token: str) -> bool:
+    return hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode())

@@ -6,8 +6,8 @@ from urllib.parse import quote
 from dotenv import load_dotenv
 
 from nanobanana import env
+from nanobanana.cores import usable_cores
 from nanobanana.mail_settings import mail_server
-from nanobanana.pools import usable_cores
 from nanobanana.redisdb import embedded
 from nanobanana.secret import development_secret
 from nanobanana.storage_choice import storage_type
@@ -28,6 +28,7 @@ CORS_ORIGIN = env.words("CORS_ORIGIN", "http://localhost:5173")
 VAR_DIR = env.directory("VAR_DIR", BASE_DIR / "var")
 LOG_DIR = env.directory("LOG_DIR", BASE_DIR / "logs")
 HEALTH_TOKEN = env.secret("HEALTH_TOKEN")  # shows the details of /health; none: anybody sees them
+METRICS_TOKEN = env.secret("METRICS_TOKEN") or HEALTH_TOKEN  # shows /metrics; none: nobody in production
 SHUTDOWN_DELAY = env.integer("SHUTDOWN_DELAY", 5 if IS_PRODUCTION else 0, at_most=300)  # seconds
 LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")).upper()
 

@@ -4,9 +4,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from rest_framework import serializers
 
-from nanobanana import health
+from nanobanana import exposition, health
 from nanobanana.calls import Answer, Call, Fields
-from nanobanana.errors import NotFound
+from nanobanana.errors import NotFound, Unauthorized
 from nanobanana.exception_handler import to_response
 from nanobanana.redisdb.fields import now
 from nanobanana.serializers import MomentField, timestamp
@@ -16,6 +16,11 @@ STATES = ("ok", "unavailable")
 STORAGES = ("local", "aws", "aliyun")
 PAUSE = "5"  # seconds before the next question makes sense
 HIDDEN = "With `HEALTH_TOKEN` set, all but `status` is for who sends it as the Bearer token."
+
+METRICS_NOTE = (
+    "For Prometheus; docs/metrics.md explains them. With `METRICS_TOKEN` set, they are for who sends it as "
+    "the Bearer token. In production without one, there is nothing at this address."
+)
 
 
 class ServicesSerializer(serializers.Serializer):
@@ -103,6 +108,22 @@ class HealthViewSet(ViewSet):
         if not is_well:
             response["Retry-After"] = PAUSE
         return response
+
+
+class MetricsViewSet(ViewSet):
+    calls = {
+        "retrieve": Call(
+            "Read the metrics",
+            details=METRICS_NOTE,
+            errors=(Unauthorized, NotFound),
+            other_answers={200: Answer(media_types=("text/plain",))},
+        )
+    }
+
+    async def retrieve(self) -> HttpResponse:
+        if not health.may_see_metrics(self.request.META.get("HTTP_AUTHORIZATION", "")):
+            raise Unauthorized if settings.METRICS_TOKEN else NotFound("There is nothing at this address.")
+        return HttpResponse(await exposition.page(), content_type=exposition.CONTENT_TYPE)
 
 
 class UnknownViewSet(ViewSet):

@@ -12,7 +12,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis import Redis, RedisError
 
-from nanobanana.pools import usable_cores
+from nanobanana import metric_files
+from nanobanana.cores import usable_cores
 from nanobanana.redisdb.embedded import EmbeddedServer, EmbeddedServerError
 from nanobanana.server import ServeError, Supervisor, listen, on_stop_signals
 
@@ -53,6 +54,7 @@ class Command(BaseCommand):
             port = listener.getsockname()[1]
             os.environ["PORT"] = str(port)  # the workers' settings name it in the URLs of pictures
             os.environ.setdefault("DECODERS", str(max(1, usable_cores() // workers)))  # they share the cores
+            metric_files.begin(settings.VAR_DIR / "metrics" / str(port))
             Supervisor(
                 self.application,
                 listener,
