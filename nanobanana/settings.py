@@ -32,6 +32,10 @@ METRICS_TOKEN = env.secret("METRICS_TOKEN") or HEALTH_TOKEN  # shows /metrics; n
 SHUTDOWN_DELAY = env.integer("SHUTDOWN_DELAY", 5 if IS_PRODUCTION else 0, at_most=300)  # seconds
 LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")).upper()
 
+# ---- jobs
+JOB_WORKERS = env.integer("JOB_WORKERS", 1, at_most=64)  # processes that `manage.py serve` starts for them
+JOBS_AT_ONCE = env.integer("JOBS_AT_ONCE", 8, at_least=1, at_most=256)  # of one process
+
 # ---- Redis: named by URL, by host, or embedded
 REDIS_HOST = env.text("REDIS_HOST")
 REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"))
@@ -199,6 +203,7 @@ LOGGING = {
         "botocore": {"level": "INFO"},
         "urllib3": {"level": "INFO"},
         "oss2": {"level": "WARNING"},
+        "dramatiq": {"level": "WARNING"},
     },
     "root": {"handlers": ["console", "combined", "error"], "level": LOG_LEVEL},
 }

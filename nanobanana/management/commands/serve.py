@@ -22,7 +22,7 @@ HOSTS_OF_THIS_MACHINE = ("127.0.0.1", "0.0.0.0", "::1", "::")
 
 
 class Command(BaseCommand):
-    help = "Serve HTTP and WebSocket on one port, with an embedded Redis when none is configured."
+    help = "Serve HTTP and WebSocket on one port and do jobs, with an embedded Redis when none is configured."
     application = "nanobanana.asgi:application"
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -59,6 +59,7 @@ class Command(BaseCommand):
                 self.application,
                 listener,
                 workers=workers,
+                job_workers=settings.JOB_WORKERS,
                 shutdown_delay=0 if reload_on else settings.SHUTDOWN_DELAY,
                 redis=embedded,
                 on_ready=lambda: self.announce(host, port, workers),
