@@ -21,10 +21,8 @@ from django.urls import get_resolver  # noqa: E402
 from django.utils.module_loading import import_string  # noqa: E402
 
 import realtime.hub  # noqa: E402
-from accounts.services.deletion import FINISHING  # noqa: E402
 from accounts.tokens import read_access_token  # noqa: E402
 from accounts.viewsets import bearer_token  # noqa: E402
-from chats.services.purge import PURGING  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
 from nanobanana import vitals  # noqa: E402
 from nanobanana.background import of_this_process  # noqa: E402
@@ -38,7 +36,6 @@ from realtime.routing import application as websocket_application  # noqa: E402
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-JOBS = (FINISHING, PURGING)  # what is done again and again, by one process of however many
 JSON_BODY = 1024 * 1024
 IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
 MULTIPART_OVERHEAD = 64 * 1024
@@ -179,8 +176,6 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         if message["type"] == "lifespan.startup":
             of_this_process.spawn(vitals.keep_telling())
             await realtime.hub.start()
-            for job in JOBS:
-                of_this_process.spawn(job.keep_running())
             await send({"type": "lifespan.startup.complete"})
         else:
             await of_this_process.cancel()
