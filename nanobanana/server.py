@@ -32,13 +32,6 @@ class ServeError(Exception):
     """Serving is not possible; the message is one sentence for the operator."""
 
 
-def usable_cores() -> int:
-    """The cores this process may run on, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def on_stop_signals(handler: Callable[[int, FrameType | None], object]) -> None:
     """Ctrl-C, `kill` and a closed terminal all mean the same; `nohup` has the last one ignored."""
     signal.signal(signal.SIGINT, handler)

@@ -1,13 +1,12 @@
 """Calls about the server itself."""
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from rest_framework import serializers
 
 from nanobanana import exposition, health
 from nanobanana.calls import Answer, Call, Fields
 from nanobanana.errors import NotFound, Unauthorized
-from nanobanana.exception_handler import to_response
 from nanobanana.redisdb.fields import now
 from nanobanana.serializers import MomentField, timestamp
 from nanobanana.viewsets import ViewSet
@@ -137,8 +136,3 @@ class MetricsViewSet(ViewSet):
 class UnknownViewSet(ViewSet):
     async def retrieve(self, **_: str) -> HttpResponse:
         raise NotFound("There is nothing at this address.")
-
-
-def unknown(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """The answer where no pattern can match: `GET *`."""
-    return to_response(NotFound("There is nothing at this address."))

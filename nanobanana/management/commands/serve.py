@@ -13,8 +13,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis import Redis, RedisError
 
 from nanobanana import metric_files
+from nanobanana.cores import usable_cores
 from nanobanana.redisdb.embedded import EmbeddedServer, EmbeddedServerError
-from nanobanana.server import ServeError, Supervisor, listen, on_stop_signals, usable_cores
+from nanobanana.server import ServeError, Supervisor, listen, on_stop_signals
 
 OLDEST_REDIS = (6, 2)
 HOSTS_OF_THIS_MACHINE = ("127.0.0.1", "0.0.0.0", "::1", "::")
@@ -52,6 +53,7 @@ class Command(BaseCommand):
             listener = running.enter_context(listen(host, port))
             port = listener.getsockname()[1]
             os.environ["PORT"] = str(port)  # the workers' settings name it in the URLs of pictures
+            os.environ.setdefault("DECODERS", str(max(1, usable_cores() // workers)))  # they share the cores
             metric_files.begin(settings.VAR_DIR / "metrics" / str(port))
             Supervisor(
                 self.application,
