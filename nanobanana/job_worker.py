@@ -31,6 +31,7 @@ from nanobanana import job_queue  # noqa: E402
 from nanobanana.background import of_this_process  # noqa: E402
 from nanobanana.job_broker import Interrupted, JobBroker  # noqa: E402
 from nanobanana.jobs import Job  # noqa: E402
+from nanobanana.metrics import JOB_RUNS, JOB_SECONDS, counted  # noqa: E402
 from nanobanana.redisdb import connection  # noqa: E402
 from nanobanana.redisdb.client import connect_blocking  # noqa: E402
 from nanobanana.request_ids import begin_request  # noqa: E402
@@ -104,7 +105,8 @@ class JobWorker:
         self._running.add(task)
         try:
             async with asyncio.timeout(job.time_limit) as limit:
-                await job(**arguments)
+                with counted(JOB_RUNS, job=job.name), JOB_SECONDS.labels(job.name).time():
+                    await job(**arguments)
         except TimeoutError as error:
             if limit.expired():
                 raise JobTimedOut(f"It was not done within {job.time_limit:g} s.") from error
