@@ -76,19 +76,21 @@ class UserManager(Manager["User"]):
         holder = await self._holder(email)
         return holder if is_id(holder) else None
 
-    def keep_for_now(self, work: UnitOfWork, user: "User", device: "Device") -> None:
+    def keep_for_now(self, work: UnitOfWork, user: "User", device: "Device | None") -> None:
         """Give everything a registration writes a life, until `keep`."""
         for key in self._registration_keys(user, device):
             work.write("expire", key, UNCONFIRMED_KEPT)
 
-    def keep(self, work: UnitOfWork, user: "User", device: "Device") -> None:
+    def keep(self, work: UnitOfWork, user: "User", device: "Device | None") -> None:
         for key in self._registration_keys(user, device):
             work.write("persist", key)
-        work.write("expire", device.key, DEVICE_LIFE)
+        if device:
+            work.write("expire", device.key, DEVICE_LIFE)
 
-    def _registration_keys(self, user: "User", device: "Device") -> list[str]:
+    def _registration_keys(self, user: "User", device: "Device | None") -> list[str]:
         password_key = owner_key(user.id, "password", user.id)
-        return [user.key, password_key, device.key, device.indexes[0].key(user.id), log_key(user.id)]
+        of_device = [device.key, device.indexes[0].key(user.id)] if device else []
+        return [user.key, password_key, log_key(user.id), *of_device]
 
     # ---- the links of mails
     async def keep_link(self, user_id: str, purpose: str, digest: str, holds_for: str) -> int:
@@ -118,6 +120,10 @@ class UserManager(Manager["User"]):
     async def end_deletion(self, user_id: str) -> None:
         await ask("UNLINK", log_key(user_id), events_key(user_id))
         await ask("HDEL", global_key("deletions"), user_id)
+
+    async def database_size(self) -> int:
+        """How many keys `aiterate` goes over."""
+        return await ask("DBSIZE")
 
     async def _holder(self, email: str) -> str | None:
         """Whose the address is: a user id, a claim, or None."""

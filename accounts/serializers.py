@@ -70,8 +70,12 @@ class LinkSerializer(serializers.Serializer):
     token = TextField(max_length=128, help_text="The `token` of the link in the mail.")
 
 
-class ResetSerializer(LinkSerializer):
+class NewPasswordSerializer(serializers.Serializer):
     password = PasswordField(min_length=SHORTEST)
+
+
+class ResetSerializer(LinkSerializer, NewPasswordSerializer):
+    pass
 
 
 class ProfileSerializer(serializers.Serializer):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nanobanana.notes import Notes
 from nanobanana.redisdb.client import ask
@@ -16,7 +16,7 @@ from nanobanana.redisdb.managers import Manager, Page, Window
 from nanobanana.redisdb.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
-    from media_store.models import Blob, Image
+    from media_store.models import Blob, Image, Usage
 
 NOTES = Notes("sweep")  # who has something to sweep
 DOOMED = "blobs:doomed"
@@ -102,7 +102,19 @@ class BlobManager(Manager["Blob"]):
         await ask("UNLINK", owner_key(user_id, DOOMED))
 
 
+class UsageManager(Manager["Usage"]):
+    """What users have, under their ids; `ImageManager` writes it."""
+
+    async def aget_of(self, user_id: str) -> "Usage":
+        try:
+            return await self.aget(user_id, user_id)
+        except DoesNotExist:
+            return self.model.from_hash(user_id, user_id, [])
+
+
 class ImageManager(Manager["Image"]):
+    """Pictures. Every commit that adds, changes or removes one counts it in its owner's `Usage`."""
+
     async def alist(self, user_id: str, window: Window) -> "Page[Image]":
         return await self.apage(user_id, "images", window)
 
@@ -129,6 +141,20 @@ class ImageManager(Manager["Image"]):
     def index_of_session(self, session_id: str) -> str:
         return self.model.indexes[1].name.format(session_id=session_id)
 
+    def create(self, work: UnitOfWork, instance: "Image") -> None:
+        super().create(work, instance)
+        _count(work, images=1, bytes=instance.size)
+
+    def update(self, work: UnitOfWork, instance: "Image", **changes: Any) -> None:
+        super().update(work, instance, **changes)
+        if "size" in changes:
+            work.expect_equal(instance, "size")
+            _count(work, bytes=changes["size"] - instance.size)
+
+    def delete(self, work: UnitOfWork, instance: "Image") -> None:
+        super().delete(work, instance)
+        self._count_out(work, instance)
+
     def create_unlisted(self, work: UnitOfWork, image: "Image") -> None:
         """Store a new picture that does not stand in the list of all pictures before `enlist`."""
         self.create(work, image)
@@ -139,6 +165,15 @@ class ImageManager(Manager["Image"]):
         for key, score in self.model.indexes[0].entries_of(image).items():
             work.write("index", key, score, image.id)
 
+    def discard_for_good(self, work: UnitOfWork, image: "Image") -> None:
+        """Remove a picture that was read, of somebody who stays."""
+        self.discard(work, image)
+        self._count_out(work, image)
+
+    def _count_out(self, work: UnitOfWork, image: "Image") -> None:
+        work.expect_equal(image, "size")  # it is what is counted, and proves that nobody else did
+        _count(work, images=-1, bytes=-image.size)
+
     async def unreferenced_ids(self, user_id: str, *, before: int, limit: int) -> list[str]:
         """The ids of pictures no message has shown since `before`, in milliseconds since 1970."""
         return await self.ids_up_to(user_id, str(self.model.ref_count.zero_index), score=before, limit=limit)
@@ -148,3 +183,12 @@ class ImageManager(Manager["Image"]):
         if not is_id(session_id):
             raise DoesNotExist(f"session {session_id[:40]!r}")
         return owner_key(user_id, self.model.session_id.to, session_id)
+
+
+def usage_key(user_id: str) -> str:
+    return owner_key(user_id, "usage", user_id)
+
+
+def _count(work: UnitOfWork, **differences: int) -> None:
+    for name, by in differences.items():
+        work.count(usage_key(work.owner_id), name, by, zero_index=None, member="")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Self
 
-from media_store.managers import BlobManager, ImageManager
+from media_store.managers import BlobManager, ImageManager, UsageManager
 from nanobanana.redisdb.fields import (
     BooleanField,
     CounterField,
@@ -23,7 +23,7 @@ UPLOADED = "uploaded"
 class Blob(Model):
     """What the storage has below `<userId>/<blobId>/`: an original and its variants, of `holders` pictures.
 
-    `media_store/blobs.py` says how it comes and goes. Sizes are in bytes.
+    `media_store/services/blobs.py` says how it comes and goes. Sizes are in bytes.
     """
 
     kind = "blob"
@@ -69,3 +69,13 @@ class Image(Model):
     def load(self, pairs: Sequence[str]) -> Self:
         # Stored before there were blobs: the bytes lie below its own id.
         return super().load(pairs if "blob_id" in pairs[::2] else [*pairs, "blob_id", self.id])
+
+
+class Usage(Model):
+    """What the pictures of a user come to, which every commit on them keeps right; `bytes` of originals."""
+
+    kind = "usage"
+    images = CounterField()
+    bytes = CounterField()
+
+    objects = UsageManager()

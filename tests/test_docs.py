@@ -5,6 +5,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands
 from django.urls import get_resolver
 
 from accounts.models import Device, User
@@ -100,6 +101,17 @@ def _routes(patterns, prefix):
 def test_links_between_documents_lead_somewhere(document):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def _own_commands() -> list[str]:
+    own = {path.parent.name for path in ROOT.glob("*/apps.py")}
+    return sorted(name for name, app in get_commands().items() if app in own)
+
+
+@pytest.mark.parametrize("command", _own_commands())
+def test_every_command_is_in_the_documents(command):
+    for document in ("docs/operations.md", "README.md", "README.zh-CN.md"):
+        assert any(f"manage.py {command}" in block for block in code_blocks(document)), document
 
 
 def test_every_make_command_the_readme_names_exists():

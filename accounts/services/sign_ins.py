@@ -1,8 +1,10 @@
 """Coming in: registering, signing in, and going on with new tokens."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 
@@ -39,20 +41,38 @@ class SignIn:
 
 async def register(*, email: str, username: str, password: str, device_name: str, ip: str) -> SignIn:
     """Make an account and sign its first device in."""
-    address = normalized_email(email)
-    await refuse_weak_password(password, email=address, username=username, field="password")
-    user = User(identifier := new_id(), identifier, email=address, username=username)
-    if not await User.objects.claim_email(address, user.id):
+    user = _new_user(email, username, last_login_at=now())
+    await refuse_weak_password(password, email=user.email, username=username, field="password")
+    device = _new_device(user.id, device_name, ip)
+    await store_account(user=user, encode=lambda: hash_password(password), device=device)
+    await links.welcome(user)
+    return sign_in_of(user, device)
+
+
+async def create_account(*, email: str, username: str, password: str, is_verified: bool = False) -> User:
+    """Make an account that is signed in nowhere; no mail goes out."""
+    user = _new_user(email, username, email_verified=is_verified)
+    await refuse_weak_password(password, email=user.email, username=username, field="password")
+    await store_account(user=user, encode=lambda: hash_password(password))
+    return user
+
+
+async def store_account(
+    *, user: User, encode: Callable[[], Awaitable[str]], device: Device | None = None
+) -> None:
+    """Store a new user with a hash of a password, and the first device; EmailTaken.
+
+    What is interrupted on the way leaves nothing that lasts.
+    """
+    if not await User.objects.claim_email(user.email, user.id):
         raise EmailTaken
     try:
-        await _store_user(user, password, device := _new_device(user.id, device_name, ip))
+        await _store_for_now(user, await encode(), device)
     except Exception:
-        await User.objects.release_email(address, user.id)
+        await User.objects.release_email(user.email, user.id)
         raise
     async with unit_of_work(user.id) as work:
         User.objects.keep(work, user, device)
-    await links.welcome(user)
-    return sign_in_of(user, device)
 
 
 async def log_in(
@@ -112,13 +132,18 @@ def sign_in_of(user: User, device: Device) -> SignIn:
     return SignIn(user, access, tokens.refresh_token(user.id, device.id, device.refresh_id))
 
 
-async def _store_user(user: User, password: str, device: Device) -> None:
-    encoded = await hash_password(password)
-    user.__dict__.update(last_login_at=now())
+def _new_user(email: str, username: str, **fields: Any) -> User:
+    return User(
+        identifier := new_id(), identifier, email=normalized_email(email), username=username, **fields
+    )
+
+
+async def _store_for_now(user: User, encoded: str, device: Device | None) -> None:
     async with unit_of_work(user.id) as work:
         User.objects.create(work, user)
         Password.objects.create(work, Password(user.id, user.id, encoded=encoded))
-        Device.objects.create(work, device)
+        if device:
+            Device.objects.create(work, device)
         User.objects.keep_for_now(work, user, device)
     if not await User.objects.confirm_email(user.email, user.id):
         raise ServiceUnavailable

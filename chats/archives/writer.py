@@ -33,8 +33,8 @@ from chats.models import Session
 from chats.services import archives
 from chats.services.archives import MessagePage
 from chats.services.sessions import get_session
-from media_store.blobs import storage_key
 from media_store.models import Image
+from media_store.services.blobs import storage_key
 from media_store.storage import ObjectNotFound, get_storage
 from media_store.variants import ORIGINAL
 from nanobanana.progress import Advance

@@ -14,7 +14,7 @@ from chats.models import ARCHIVED, HIDDEN, LATEST, TRASHED, HiddenSession, Sessi
 from chats.services.reindexing import remove_index
 from chats.services.removal import remove_hidden, remove_messages
 from chats.services.sessions import NO_SESSION, get_session, session_handle
-from media_store.services import remove_of_session
+from media_store.services.images import remove_of_session
 from nanobanana.background import of_this_process
 from nanobanana.errors import Conflict, NotFound
 from nanobanana.events import SessionDeleted, SessionRestored

@@ -1,28 +1,55 @@
 """The base of commands that use the services, which are coroutines; the server may run meanwhile."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import chain
 from typing import Any
 
+import orjson
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
 from nanobanana.errors import APIError
 from nanobanana.redisdb import connection
+from nanobanana.redisdb.exceptions import CommitRefused
+from nanobanana.serializers import timestamp
+
+STOPPED = 130  # the exit code of what Ctrl-C ended
 
 
 class AsyncCommand(BaseCommand):
+    """A command answers once, in the end: with sentences, or with `--json` with one object.
+
+    What goes wrong is a CommandError: a sentence on the error output, and exit code 1. Progress is drawn
+    there too, on a terminal only.
+    """
+
     requires_system_checks: list[str] = []  # they are about serving
 
     run: Callable[..., Awaitable[None]]  # what the command does, with its options
+    as_json = False
 
-    def handle(self, **options: Any) -> None:
+    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **options)
+        parser.add_argument("--json", action="store_true", help="answer with one object instead of sentences")
+        return parser
+
+    def answer(self, content: Mapping[str, Any], *sentences: str) -> None:
+        self.stdout.write(to_json(content) if self.as_json else "\n".join(sentences))
+
+    def handle(self, *, json: bool, **options: Any) -> None:
+        self.as_json = json
         try:
             asyncio.run(self._run(options))
+        except KeyboardInterrupt:
+            self.stderr.write("Stopped.")
+            sys.exit(STOPPED)
         except APIError as error:
             raise CommandError("\n".join([error.message, *_details_of(error)])) from error
+        except CommitRefused as error:
+            raise CommandError("It was changed meanwhile; nothing is done. Try again.") from error
         except (RedisError, TimeoutError, ConnectionError) as error:
             advice = "start the server with `make run`" if settings.REDIS_IS_EMBEDDED else "check REDIS_URL"
             raise CommandError(f"Redis does not answer ({error}): {advice}.") from error
@@ -32,6 +59,23 @@ class AsyncCommand(BaseCommand):
             await self.run(**options)
         finally:
             await connection.close()
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    """One object on one line; times as the API gives them."""
+    return orjson.dumps(content, default=timestamp, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+
+
+def count(number: int, noun: str) -> str:
+    """`1 message`, `2 messages`"""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def whole_number(name: str, value: int, *, least: int, most: int) -> int:
+    """`value`, if it is between the two. Raises CommandError."""
+    if not least <= value <= most:
+        raise CommandError(f"{name} {value} must be a whole number from {least} to {most}.")
+    return value
 
 
 def _details_of(error: APIError) -> list[str]:

@@ -3,7 +3,7 @@
 Reads are coroutines with Django's `a…` names; writes add steps to a unit of work.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -172,10 +172,11 @@ class Manager(Generic[M]):
         entries = zip(map(int, found[1::2]), found[::2], strict=True)
         return sorted(entries, reverse=True)
 
-    async def aiterate(self) -> AsyncIterator[M]:
+    async def aiterate(self, advance: Callable[[int], None] = lambda _: None) -> AsyncIterator[M]:
         """Every object of every owner, in no order, for commands: SCAN, never a blocking KEYS.
 
         An object that comes or goes meanwhile may be left out; one that stays is given at least once.
+        `advance` counts the keys of the database that were gone over, about.
         """
         client, cursor = get_client(), None
         while cursor != 0:
@@ -184,6 +185,7 @@ class Manager(Generic[M]):
             )
             for instance in await self._read(keys):
                 yield instance
+            advance(SCAN_COUNT)
 
     async def _read(self, keys: Sequence[str]) -> list[M]:
         """The objects under those of the keys that are keys of objects, in one round trip."""
@@ -373,8 +375,10 @@ def _key_of(required: Model | str | None) -> list[str]:
     return [required if isinstance(required, str) else required.key]
 
 
-def from_related(model: type[M], owner_id: str, ids: Iterable[str], related: Related) -> list[M]:
+def from_related(model: type[M], owner_id: str, ids: Collection[str], related: Related) -> list[M]:
     """The objects of these ids among the related ones, in the order of the ids; the absent are left out."""
+    if not ids:
+        return []
     prefix = model.key_prefix(owner_id)
     return [
         model.from_hash(owner_id, identifier, related[prefix + identifier])

@@ -9,7 +9,8 @@ from django.conf import settings
 
 from accounts.managers import CLAIM_HELD, UNCONFIRMED_KEPT
 from accounts.models import Device, Password, User
-from accounts.services.sign_ins import _new_device, _store_user
+from accounts.passwords import hash_password
+from accounts.services.sign_ins import _new_device, _store_for_now
 from accounts.user_agents import LONGEST_PRODUCT
 from nanobanana.errors import ServiceUnavailable
 from nanobanana.redisdb.client import get_client
@@ -272,7 +273,7 @@ async def test_a_user_left_unconfirmed_runs_out(anybody: httpx.AsyncClient, emai
     assert await User.objects.claim_email(email, user.id)
     await get_client().set(global_key("email", email), "pending:somebody else", px=CLAIM_HELD)
     with pytest.raises(ServiceUnavailable):
-        await _store_user(user, PASSWORD, device)
+        await _store_for_now(user, await hash_password(PASSWORD), device)
     assert await lasting_keys_of(user.id) == set()
     assert user.key in await keys_of(user.id)
     await run_out(global_key("email", email), user.key, device.key)
@@ -285,7 +286,7 @@ async def test_a_confirmed_claim_without_its_user_is_taken_over(
     user = newcomer(email)
     device = _new_device(user.id, "", "")
     assert await User.objects.claim_email(email, user.id)
-    await _store_user(user, PASSWORD, device)
+    await _store_for_now(user, await hash_password(PASSWORD), device)
     assert (await register(anybody, registration(email))).status_code == 409
     await run_out(user.key, device.key)
     answer = await register(anybody, registration(email))
@@ -298,7 +299,7 @@ async def test_signing_in_keeps_an_account_whose_registration_broke_off_at_the_e
 ) -> None:
     user = newcomer(email)
     assert await User.objects.claim_email(email, user.id)
-    await _store_user(user, PASSWORD, _new_device(user.id, "", ""))
+    await _store_for_now(user, await hash_password(PASSWORD), _new_device(user.id, "", ""))
     assert await lasting_keys_of(user.id) == set()
     answer = await anybody.post("/api/auth/login", json={"email": email, "password": PASSWORD})
     assert answer.status_code == 200

@@ -10,8 +10,8 @@ from accounts.models import User
 from chats.models import HiddenSession, Message
 from chats.services import removal, trash
 from chats.services.purge import purge_user, trash_ends
-from media_store import services as media_services
 from media_store.models import Image
+from media_store.services import images as media_services
 from media_store.storage import get_storage
 from tests.media_store.uploads import keys_of, stored_keys, until
 from tests.support.consistency import inconsistencies

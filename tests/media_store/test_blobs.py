@@ -1,4 +1,4 @@
-"""The bytes of pictures: media_store/blobs.py. One object for equal content, and none that nothing holds."""
+"""The bytes of pictures: one object for equal content, and none that nothing holds."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from accounts.models import User
-from media_store import blobs
 from media_store.imaging import prepare
 from media_store.managers import DOOMED
 from media_store.models import Blob, Image
 from media_store.rendering import size_of
+from media_store.services import blobs
 from media_store.storage import StorageUnavailable, get_storage
 from nanobanana.errors import Conflict
 from nanobanana.redisdb.client import get_client

@@ -1,12 +1,15 @@
 """What an upload leaves behind: keys of the storage, and forms that no client library would send."""
 
 import asyncio
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
 
-from media_store.blobs import storage_key
+from media_store import decoding
+from media_store.decoders.turns import Turns
 from media_store.models import Image
+from media_store.services.blobs import storage_key
 from media_store.storage import get_storage
 from media_store.variants import ORIGINAL, THUMB
 from tests.support.people import Device
@@ -71,3 +74,8 @@ async def until(condition: Any, patience: float = 5) -> None:
     async with asyncio.timeout(patience):
         while not await condition():  # noqa: ASYNC110  # what changes is in another process
             await asyncio.sleep(0.02)
+
+
+def large_turn() -> AbstractContextManager[None]:
+    """Have large pictures wait, in whatever process they are decoded."""
+    return Turns(decoding.decoders.turns, decoding.decoders.cores).large()

@@ -27,9 +27,9 @@ from accounts.models import Device, Password, User  # noqa: E402
 from chats.managers import NOTES, REVISIONS_KEPT  # noqa: E402
 from chats.models import HiddenSession, Message, Session, TrashedSession  # noqa: E402
 from chats.search.indexing import SearchedManager  # noqa: E402
-from media_store.blobs import storage_key  # noqa: E402
 from media_store.managers import DOOMED  # noqa: E402
-from media_store.models import Blob, Image  # noqa: E402
+from media_store.models import Blob, Image, Usage  # noqa: E402
+from media_store.services.blobs import storage_key  # noqa: E402
 from media_store.storage import ObjectNotFound, get_storage  # noqa: E402
 from media_store.variants import ORIGINAL, THUMB  # noqa: E402
 from nanobanana.redisdb.client import get_client  # noqa: E402
@@ -42,7 +42,7 @@ from nanobanana.redisdb.models import Model  # noqa: E402
 
 MODELS: dict[str, type[Model]] = {
     model.kind: model
-    for model in (User, Password, Device, Session, TrashedSession, HiddenSession, Message, Image, Blob)
+    for model in (User, Password, Device, Session, TrashedSession, HiddenSession, Message, Image, Blob, Usage)
 }
 SCAN_COUNT = 1000
 ANY_SCORE = None  # the time at which an object came to a zero index is kept nowhere else
@@ -217,6 +217,10 @@ def wrong_counters(holdings: Holdings) -> Iterator[str]:
         if (blob.holders, blob.is_stored) != (held[blob.id], held[blob.id] > 0):
             state = "is stored" if blob.is_stored else "is planned"
             yield f"{blob!r} {state}, and counts {blob.holders} holders of {held[blob.id]}."
+    there = (len(holdings.images), sum(image.size for image in holdings.images))
+    counted = [(usage.images, usage.bytes) for usage in holdings.objects[Usage.kind]] or [(0, 0)]
+    if counted != [there]:
+        yield f"{holdings.owner_id} has (pictures, bytes) {there}, and is counted {counted}."
 
 
 def dangling_references(holdings: Holdings) -> Iterator[str]:

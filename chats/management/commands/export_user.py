@@ -10,8 +10,8 @@ from typing import IO, Any
 
 from django.core.management.base import CommandError
 
+from accounts.management.people import account_named
 from accounts.models import User
-from accounts.services.access import find_account
 from chats.archives.writer import export_account
 from chats.services.archives import size_of_account
 from nanobanana.management.async_command import AsyncCommand
@@ -26,15 +26,14 @@ class Command(AsyncCommand):
         parser.add_argument("file", type=Path, help="the archive to write; it must not exist yet")
 
     async def run(self, *, user: str, file: Path, **options: Any) -> None:
-        account = await find_account(user)
-        if account is None:
-            raise CommandError(f"There is no user {user}.")
+        account = await account_named(user)
         try:
             with draft_of(file) as draft:
                 await write(account, draft)
         except OSError as error:
             raise CommandError(f"{file} cannot be written: {error.strerror or error}.") from error
-        self.stdout.write(f"Exported {account.email} to {file}.")
+        figures = {"user": account.id, "file": str(file)}
+        self.answer(figures, f"Exported {account.email} to {file}.")
 
 
 async def write(account: User, file: IO[bytes]) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from accounts.services.access import find_account
+from accounts.management.people import account_named
 from chats.archives.reader import open_archive
 from chats.archives.zip_file import Limits
 from chats.services.archives import import_archive
-from nanobanana.management.async_command import AsyncCommand
+from nanobanana.management.async_command import AsyncCommand, count
 from nanobanana.progress import progress
 
 # What an operator brings in may be larger: it is shown in groups of sessions then, each of them whole.
@@ -30,9 +30,7 @@ class Command(AsyncCommand):
         user.add_argument("--id", dest="user", help="the same by id")
 
     async def run(self, *, file: Path, user: str, **options: Any) -> None:
-        account = await find_account(user)
-        if account is None:
-            raise CommandError(f"There is no user {user}.")
+        account = await account_named(user)
         try:
             opened = await asyncio.to_thread(file.open, "rb")
         except OSError as error:
@@ -41,5 +39,5 @@ class Command(AsyncCommand):
             archive = await open_archive(opened, GENEROUS)
             with progress("Importing", archive.size) as advance:
                 sessions = await import_archive(user=account, archive=archive, advance=advance)
-        count = f"{len(sessions)} session{'s' if len(sessions) != 1 else ''}"
-        self.stdout.write(f"Imported {count} for {account.email}.")
+        figures = {"user": account.id, "sessions": [session.id for session in sessions]}
+        self.answer(figures, f"Imported {count(len(sessions), 'session')} for {account.email}.")

@@ -1,40 +1,37 @@
 """`manage.py move_storage --from local --to aws`: copy all objects, verified, as often as needed."""
 
-import asyncio
 from argparse import ArgumentParser
 from typing import Any
 
-import orjson
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from media_store.storage.probe import explained
 from media_store.storage.transfer import Transfer, count
 from nanobanana.errors import APIError
+from nanobanana.management.async_command import AsyncCommand
 from nanobanana.management.storages import storage_named
 from nanobanana.progress import progress
 
 STORAGES = ("local", "aws", "aliyun")
 
 
-class Command(BaseCommand):
+class Command(AsyncCommand):
     help = (
         "Copy all pictures from one storage to another and verify each by its hash. Nothing is deleted from "
         "the first. The server may run: run this, switch STORAGE_TYPE, and run it again for what came since."
     )
-    requires_system_checks: list[str] = []  # they are about the storage in use
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--from", dest="source", choices=STORAGES, required=True, help="where they are")
         parser.add_argument("--to", dest="target", choices=STORAGES, required=True, help="where they go")
         parser.add_argument("--dry-run", action="store_true", help="only tell what would be copied")
-        parser.add_argument("--json", action="store_true", help="one object instead of sentences")
 
-    def handle(self, *, source: str, target: str, dry_run: bool, json: bool, **options: Any) -> None:
+    async def run(self, *, source: str, target: str, dry_run: bool, **options: Any) -> None:
         if source == target:
             raise CommandError("--from and --to are the same storage.")
         transfer = Transfer(storage_named(source), storage_named(target), is_rehearsal=dry_run)
-        error = asyncio.run(_run(transfer))
-        self.stdout.write(_as_json(transfer) if json else _as_sentences(transfer))
+        error = await _run(transfer)
+        self.answer(_content(transfer), *_sentences(transfer))
         if error:
             raise CommandError(f"{explained(error)}\nRun this again when it works: what is there is skipped.")
         if transfer.failed:
@@ -50,22 +47,20 @@ async def _run(transfer: Transfer) -> APIError | None:
     return None
 
 
-def _as_sentences(transfer: Transfer) -> str:
+def _sentences(transfer: Transfer) -> list[str]:
     done = "Would copy" if transfer.is_rehearsal else "Copied"
     what = f"{transfer.copied} objects of {transfer.copied_bytes} bytes"
-    return "\n".join(
-        [
-            f"From {transfer.source.description} to {transfer.target.description}:",
-            f"{done} {what}; {transfer.skipped} were there.",
-            *([f"{transfer.vanished} were deleted meanwhile."] if transfer.vanished else []),
-            *[f"{key} came back other than it was written." for key in transfer.failed],
-            "Nothing was deleted: the first storage still has everything.",
-        ]
-    )
+    return [
+        f"From {transfer.source.description} to {transfer.target.description}:",
+        f"{done} {what}; {transfer.skipped} were there.",
+        *([f"{transfer.vanished} were deleted meanwhile."] if transfer.vanished else []),
+        *[f"{key} came back other than it was written." for key in transfer.failed],
+        "Nothing was deleted: the first storage still has everything.",
+    ]
 
 
-def _as_json(transfer: Transfer) -> str:
-    content = {
+def _content(transfer: Transfer) -> dict[str, Any]:
+    return {
         "from": transfer.source.description,
         "to": transfer.target.description,
         "dryRun": transfer.is_rehearsal,
@@ -75,4 +70,3 @@ def _as_json(transfer: Transfer) -> str:
         "vanished": transfer.vanished,
         "failed": transfer.failed,
     }
-    return orjson.dumps(content).decode()

@@ -95,8 +95,8 @@ async def test_an_index_that_is_gone_is_written_whole(user: User, filled: dict[s
 
 
 async def test_the_command_says_what_it_did(alice: Person, user: User, filled: dict[str, Any]) -> None:
-    assert await run("--user", alice.email) == "Indexed 3 messages and 2 sessions of 1 users.\n"
-    assert await run("--user", alice.id, "--check") == "The index of 1 users agrees with their data.\n"
+    assert await run("--user", alice.email) == "Indexed 3 messages and 2 sessions of 1 user.\n"
+    assert await run("--user", alice.id, "--check") == "The index of 1 user agrees with the data.\n"
     assert json.loads(await run("--user", alice.id, "--json")) == {"users": 1, "sessions": 2, "messages": 3}
     await spoil(user, filled["id"])
     with pytest.raises(CommandError, match=r"The index has 5 faults\."):

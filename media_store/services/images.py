@@ -12,13 +12,15 @@ from django.conf import settings
 
 from accounts.models import User
 from accounts.services.access import changes_of
-from media_store import blobs
-from media_store.imaging import PreparedPicture, prepare
-from media_store.models import Blob, Image
+from media_store import decoding
+from media_store.models import Blob, Image, Usage
+from media_store.pictures import PreparedPicture
+from media_store.quotas import expect_room, require_room, told_what_is_used
+from media_store.services import blobs
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
-from nanobanana.pools import BoundedPool
+from nanobanana.metrics import UPLOADED_BYTES, UPLOADS, counted
 from nanobanana.redisdb.exceptions import CommitRefused, DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import new_id, time_of
@@ -28,12 +30,10 @@ from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work,
 CLEANED_AT_ONCE = 100
 STEP = 500  # records removed at once
 TRIES = 10  # to remove pictures that messages come to show meanwhile
-WAITING = 100  # pictures in line in one process
 NO_IMAGE = "There is no such image."
 NO_SESSION = "There is no such session."
 
 logger = logging.getLogger(__name__)
-_pool = BoundedPool("imaging", waiting=WAITING)
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,20 @@ async def upload_image(
     *, user: User, session_id: str, type: str, upload: Upload, operation: Operation | None = None
 ) -> Image:
     """Store a picture with its thumbnail: bytes first, then the record, which so never lacks them."""
+    with counted(UPLOADS, type=type):
+        image = await _upload_image(user, session_id, type, upload, operation)
+    UPLOADED_BYTES.labels(type).inc(upload.size)
+    return image
+
+
+async def _upload_image(
+    user: User, session_id: str, type: str, upload: Upload, operation: Operation | None
+) -> Image:
     if upload.size > settings.MAX_FILE_SIZE:
         raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
     await _require_session(user, session_id)
-    picture = await _pool.run(prepare, upload.file)
+    await require_room(user=user, size=upload.size, operation=operation)
+    picture = await decoding.prepare(upload.file)
     image = _new_image(user, session_id, type, picture)
     return await _store(user, image, picture, partial(_commit, user, image, operation))
 
@@ -112,7 +122,8 @@ async def import_image(
 
     Nobody is told, and no list has it, until `enlist`; `remove_imported` takes it back.
     """
-    picture = await _pool.run(prepare, upload.file)
+    await require_room(user=user, size=upload.size)
+    picture = await decoding.prepare(upload.file)
     image = _new_image(user, session_id, type, picture, at=created_at)
     return await _store(user, image, picture, partial(_commit_unlisted, user, image, expect))
 
@@ -165,6 +176,8 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
     """Remove a deleted account's pictures, in bounded steps that can be repeated."""
     await blobs.note_release(user_id)
     await _remove_all_in(user_id, "images")
+    async with unit_of_work(user_id) as work:
+        work.write("delete", Usage(user_id, user_id).key)
     await blobs.remove_everything(user_id=user_id)
 
 
@@ -210,7 +223,7 @@ async def _discard_for_good(user_id: str, images: list[Image]) -> None:
     async with unit_of_work(user_id) as work:
         for image in images:
             work.expect_equal(image, "ref_count")
-            Image.objects.discard(work, image)
+            Image.objects.discard_for_good(work, image)
         blobs.release(work, images)
 
 
@@ -270,8 +283,9 @@ async def _store(
 
 
 async def _commit(user: User, image: Image, operation: Operation | None, blob: Blob) -> None:
-    async with changes_of(user, operation) as work:
+    async with told_what_is_used(user, image.size), changes_of(user, operation) as work:
         work.expect_exists(Image.objects.session_key(user.id, image.session_id), NotFound(NO_SESSION))
+        expect_room(work, image)
         blobs.hold(work, blob)
         Image.objects.create(work, image)
         work.emit(ImageCreated(session_id=image.session_id, image_id=image.id), image)
@@ -280,8 +294,9 @@ async def _commit(user: User, image: Image, operation: Operation | None, blob: B
 async def _commit_unlisted(
     user: User, image: Image, expect: Callable[[UnitOfWork], None], blob: Blob
 ) -> None:
-    async with changes_of(user) as work:
+    async with told_what_is_used(user, image.size), changes_of(user) as work:
         expect(work)
+        expect_room(work, image)
         blobs.hold(work, blob)
         Image.objects.create_unlisted(work, image)
 

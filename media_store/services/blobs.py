@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from redis.exceptions import RedisError
 
 from accounts.models import User
-from media_store.imaging import PreparedPicture
 from media_store.managers import NOTES
 from media_store.models import Blob, Image
+from media_store.pictures import PreparedPicture
 from media_store.storage import StorageUnavailable, get_storage
 from media_store.variants import ORIGINAL, THUMB
 from nanobanana.errors import Conflict, TokenInvalid
