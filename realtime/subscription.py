@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from accounts.models import Device
 from nanobanana.background import Background
 from nanobanana.errors import TokenInvalid
+from nanobanana.metrics import DELIVERIES
 from nanobanana.redisdb.event_log import Cursor, LogEntry, LogSlice, read_behind
 from realtime.attendance import Attendance
 from realtime.close_codes import CloseCode
@@ -157,6 +158,7 @@ class Subscription:
     def _hand_out(self, entries: Sequence[LogEntry], listeners: Iterable[Listener]) -> None:
         """Hand each listener what is new to it, at once; an entry is encoded once, if anybody hears it."""
         frames: dict[Cursor, Frame] = {}
+        deliveries = 0
         for listener in listeners:
             taken = [entry for entry in entries if self._takes(listener, entry)]
             for entry in taken:
@@ -164,6 +166,9 @@ class Subscription:
                     frames[entry.cursor] = data_frame(self.user_id, entry)
             if taken:
                 listener.send(*[frames[entry.cursor] for entry in taken])
+                deliveries += len(taken)
+        if deliveries:
+            DELIVERIES.inc(deliveries)
 
     def _takes(self, listener: Listener, entry: LogEntry) -> bool:
         """Move the listener on to this entry; whether it is new to it, and meant for it."""
