@@ -50,14 +50,14 @@ DAMAGES: dict[str, Callable[[Any, Chat], Awaitable[Any]]] = {
     "images:unreferenced lists": lambda redis, chat: redis.zadd(
         chat.key("images", "unreferenced"), {chat.shown_id: 1}
     ),
-    "counts 2 messages of 1": lambda redis, chat: redis.hincrby(
+    "counts 2 in message_count of 1": lambda redis, chat: redis.hincrby(
         chat.key("session", chat.session_id), "message_count", 1
     ),
-    "counts 3 references of 1": lambda redis, chat: redis.hincrby(
+    "counts 3 in ref_count of 1": lambda redis, chat: redis.hincrby(
         chat.key("image", chat.shown_id), "ref_count", 2
     ),
-    "shows image": lambda redis, chat: redis.delete(chat.key("image", chat.shown_id)),
-    "is in session": lambda redis, chat: redis.delete(chat.key("session", chat.session_id)),
+    "(image_ids), which does not exist": lambda redis, chat: redis.delete(chat.key("image", chat.shown_id)),
+    "(session_id), which does not exist": lambda redis, chat: redis.delete(chat.key("session", chat.session_id)),
     "cannot be read": lambda redis, chat: redis.hset(
         chat.key("message", chat.message_id), "created_at", "yesterday"
     ),
