@@ -21,9 +21,10 @@ class KeptRevisions(Claim):
 
     def judge(self, replies: Sequence[Any]) -> Fault | None:
         kept, exists, present = replies
-        numbers, revision = sorted(map(int, kept)), int(present or 0)
+        numbers = sorted(int(each) if each.isdecimal() else -1 for each in kept)
+        revision = int(present or 0)
         if kept and not exists:
             return Fault(f"{self.key} is of no message.", (("UNLINK", self.key),))
-        if numbers != list(range(revision - len(numbers), revision)):
+        if numbers != list(range(max(0, revision - len(numbers)), revision)):
             return Fault(f"{self.key} has {numbers} of a message at {revision}.")
         return Fault(f"{self.key} has {len(numbers)} versions.") if len(numbers) > self.most else None

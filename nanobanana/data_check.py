@@ -78,4 +78,6 @@ async def _check_leftovers(user_id: str, keys: Sequence[str]) -> Findings:
     left = await lasting(keys)
     if not left or await find_account(user_id) or await is_being_deleted(user_id=user_id):
         return Findings()
-    return Findings([f"{user_id} has {left[0]} and {len(left) - 1} other keys, and no account."])
+    return Findings(
+        [f"{user_id or 'Nobody'} has {left[0]!r} and {len(left) - 1} other keys, and no account."]
+    )

@@ -92,19 +92,22 @@ class Checker:
     async def check(self, owner_id: str, keys: Sequence[str], *, repair: bool = False) -> Findings:
         """What is wrong with an owner whose keys these are; with `repair`, what can be mended is."""
         mended: list[str] = []
+        every = dict.fromkeys(keys)
         for _ in range(ROUNDS if repair else 1):
-            found = await self._look(owner_id, keys, repair)
+            found = await self._look(owner_id, every, repair)
             mended += found.mended
             if not found.mended:
                 break
         return Findings(found.faults, mended, found.unsettled)
 
-    async def _look(self, owner_id: str, keys: Sequence[str], repair: bool) -> Findings:
-        findings, look = Findings(), Look(self, owner_id, keys)
+    async def _look(self, owner_id: str, keys: dict[str, None], repair: bool) -> Findings:
+        """One round; the keys that it writes are among `keys` from then on."""
+        findings, look = Findings(), Look(self, owner_id, list(keys))
         async for suspected in look.suspicions():
             for claim, fault in await judge_all(suspected):
                 if repair and fault.repair:
                     await findings.note(mend(claim), is_mended=True)
+                    keys |= dict.fromkeys(str(command[1]) for command in fault.repair)
                 else:
                     findings.faults.append(fault.sentence)
         for miscount in look.miscounts():
@@ -398,8 +401,9 @@ async def _misplaced(placed: Sequence[Placed]) -> list[tuple[str, str]]:
         pipeline = get_client().pipeline(transaction=False)
         for key, member, _ in some:
             pipeline.zscore(key, member)
-        for (key, member, wanted), score in zip(some, await pipeline.execute(), strict=True):
-            if score is None or wanted not in {None, f"{score:.0f}"}:
+        scores = await pipeline.execute(raise_on_error=False)  # something else than a sorted set may be there
+        for (key, member, wanted), score in zip(some, scores, strict=True):
+            if not isinstance(score, float) or wanted not in {None, f"{score:.0f}"}:
                 found.append((key, member))
     return found
 

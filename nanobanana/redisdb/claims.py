@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-from redis.exceptions import WatchError
+from redis.exceptions import ResponseError, WatchError
 
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.exceptions import FieldError, RedisDBError
@@ -57,12 +57,19 @@ async def judge_all(claims: Iterable[Claim]) -> list[tuple[Claim, Fault]]:
         for claim in some:
             for read in claim.reads():
                 pipeline.execute_command(*read)
-        replies = iter(await pipeline.execute())
+        replies = iter(await pipeline.execute(raise_on_error=False))
         for claim in some:
-            fault = claim.judge(list(islice(replies, len(claim.reads()))))
+            fault = _judge(claim, list(islice(replies, len(claim.reads()))))
             if fault:
                 found.append((claim, fault))
     return found
+
+
+def _judge(claim: Claim, replies: list[Any]) -> Fault | None:
+    for read, reply in zip(claim.reads(), replies, strict=True):
+        if isinstance(reply, ResponseError):
+            return Fault(f"{read[1]!s} cannot be read: {reply}")
+    return claim.judge(replies)
 
 
 async def mend(claim: Claim) -> Fault | None:

@@ -70,9 +70,17 @@ async def _sort_into(parts: list[Path], advance: Advance) -> None:
         files = [opened.enter_context(part.open("w", encoding="ascii")) for part in parts]
         async for keys in keys_like(owner_key("*", "*"), advance):
             for key in keys:
-                owner_id, _ = split_owner_key(key)
+                owner_id = _owner_of(key)
                 line = json.dumps([owner_id, key])  # names may hold any bytes
                 files[crc32(owner_id.encode()) % PARTS].write(f"{line}\n")
+
+
+def _owner_of(key: str) -> str:
+    """Whose a key is; "" for one that no owner can have."""
+    try:
+        return split_owner_key(key)[0]
+    except ValueError:
+        return ""
 
 
 def _owners_in(part: Path) -> Iterator[tuple[str, list[str]]]:
