@@ -22,19 +22,22 @@ from accounts.serializers import (
 from accounts.services import access, deletion, devices, profile, recovery, sign_ins
 from accounts.user_agents import readable_name
 from accounts.viewsets import SignedInViewSet, StrangerViewSet, bearer_token
+from nanobanana import throttling
 from nanobanana.errors import Unauthorized
-from nanobanana.throttling import SIGN_INS, client_ip
+from nanobanana.metrics import SIGN_INS, counted
+from nanobanana.throttling import client_ip
 
 
 class SignInViewSet(StrangerViewSet):
     """Calls that give tokens."""
 
     calls = SIGN_IN
-    budgets = dict.fromkeys(("register", "log_in", "refresh"), SIGN_INS)
+    budgets = dict.fromkeys(("register", "log_in", "refresh"), throttling.SIGN_INS)
 
     async def register(self) -> HttpResponse:
         fields = self.body(RegisterSerializer)
-        sign_in = await sign_ins.register(**fields, **device_of(self.request))
+        with counted(SIGN_INS, how="registration"):
+            sign_in = await sign_ins.register(**fields, **device_of(self.request))
         return self.answer(
             {"message": "Account created.", "user": render_user(sign_in.user), **tokens_of(sign_in)}, 201
         )
@@ -42,14 +45,16 @@ class SignInViewSet(StrangerViewSet):
     async def log_in(self) -> HttpResponse:
         fields = self.body(LogInSerializer)
         device = device_of(self.request)
-        sign_in = await sign_ins.log_in(**fields, **device, shown_token=shown_token(self.request))
+        with counted(SIGN_INS, how="password"):
+            sign_in = await sign_ins.log_in(**fields, **device, shown_token=shown_token(self.request))
         return self.answer({"message": "Signed in.", "user": render_user(sign_in.user), **tokens_of(sign_in)})
 
     async def refresh(self) -> HttpResponse:
         """With a refresh token in the body, or, as the seed's clients do it, a Bearer access token alone."""
         refresh_token = self.body(RefreshSerializer).get("refreshToken")
         if refresh_token:
-            sign_in = await sign_ins.refresh(refresh_token=refresh_token)
+            with counted(SIGN_INS, how="refresh"):
+                sign_in = await sign_ins.refresh(refresh_token=refresh_token)
             return self.answer({"message": "Tokens renewed.", **tokens_of(sign_in)})
         visitor = await access.authenticate(bearer_token(self.request.META.get("HTTP_AUTHORIZATION", "")))
         token = await sign_ins.renew(visitor=visitor)
@@ -60,7 +65,7 @@ class RecoveryViewSet(StrangerViewSet):
     """The links of mails."""
 
     calls = RECOVERY
-    budgets = dict.fromkeys(("forgot_password", "reset_password", "verify_email"), SIGN_INS)
+    budgets = dict.fromkeys(("forgot_password", "reset_password", "verify_email"), throttling.SIGN_INS)
 
     async def forgot_password(self) -> HttpResponse:
         """The answer does not tell whether there is an account."""

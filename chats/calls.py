@@ -20,8 +20,10 @@ from chats.serializers import (
     StatsSerializer,
     UpdateMessageSerializer,
     UpdateSessionSerializer,
+    UsageSerializer,
 )
 from chats.services.search import MESSAGE, NEWEST, RELEVANCE, SESSION
+from media_store.calls import NO_ROOM
 from media_store.serializers import ImageSerializer
 from nanobanana.calls import SAME_REVISION, Answer, Call, Fields, page_query, sentence
 from nanobanana.errors import ArchiveTooLarge, NotFound, UnreadableArchive
@@ -207,6 +209,8 @@ def _archive() -> Answer:
     return Answer(media_types=(ZIP,), headers=("Content-Disposition",), description="The archive.")
 
 
+USAGE = {"retrieve": Call("Read what is used", {"usage": UsageSerializer(help_text="What the account has.")})}
+
 ARCHIVES = {
     "export_session": Call(
         "Export a session",
@@ -224,6 +228,6 @@ ARCHIVES = {
         "All sessions of an archive or none, with new ids.",
         status=201,
         form={"archive": serializers.FileField(help_text="What an export gave.")},
-        errors=(ArchiveTooLarge, UnreadableArchive),
+        errors=(ArchiveTooLarge, UnreadableArchive, *NO_ROOM),
     ),
 }

@@ -12,7 +12,7 @@ from chats.claims import KeptRevisions
 from chats.search.indexing import MESSAGE_POSTINGS, TITLE_POSTINGS, Range, SearchedManager
 from chats.search.matching import Document
 from chats.search.query import parse
-from chats.search.words import terms_of
+from chats.search.words import EVERYTHING, terms_of
 from nanobanana.redisdb.claims import Claim
 from nanobanana.redisdb.client import ask, ask_all, get_client
 from nanobanana.redisdb.exceptions import DoesNotExist
@@ -198,6 +198,10 @@ class MessageManager(SearchedManager["Message"]):
         super().update(work, instance, **changes)
         if not self.searched.isdisjoint(changes):
             work.expect_equal(instance, "revision")
+
+    async def acount_all(self, user_id: str) -> int:
+        """How many messages a user has, which are those that have the term of everything."""
+        return await ask("ZCARD", self.postings.key(user_id, EVERYTHING))
 
     async def apage_of(self, user_id: str, session_id: str, window: Window) -> "Page[Message]":
         """Messages of a session of any kind, with their images among the related."""

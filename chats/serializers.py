@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
+from django.conf import settings
 from rest_framework import serializers
 
 from chats.managers import Revision
@@ -12,6 +13,7 @@ from chats.models import Message, Session
 from chats.search.query import LONGEST_QUERY
 from chats.services.messages import IMAGES_OF_A_MESSAGE
 from chats.services.search import MESSAGE, SESSION, Found, Hit, Search
+from chats.services.usage import Account
 from chats.titles import COPY_MARK, LONGEST_TITLE
 from media_store.models import Image
 from media_store.serializers import ImageSerializer, render_image
@@ -209,6 +211,22 @@ class StatsSerializer(serializers.Serializer):
     updatedAt = MomentField(help_text="The latest activity in it.")
 
 
+class LimitsSerializer(serializers.Serializer):
+    images = serializers.IntegerField(
+        allow_null=True, min_value=1, help_text="Pictures; null without a limit."
+    )
+    bytes = serializers.IntegerField(allow_null=True, min_value=1, help_text="Of pictures; null likewise.")
+
+
+class UsageSerializer(serializers.Serializer):
+    images = serializers.IntegerField(min_value=0, help_text="How many pictures there are.")
+    bytes = serializers.IntegerField(min_value=0, help_text="The sum of their `size`.")
+    sessions = serializers.IntegerField(min_value=0, help_text="With those archived.")
+    trashedSessions = serializers.IntegerField(min_value=0, help_text="How many can be restored.")
+    messages = serializers.IntegerField(min_value=0, help_text="Of all sessions, with those in the trash.")
+    limits = LimitsSerializer(help_text="How much there may be.")
+
+
 class SearchResultSerializer(serializers.Serializer):
     type = serializers.ChoiceField(choices=(MESSAGE, SESSION), help_text="What was found.")
     session = SessionSerializer(help_text="The session, or that of the message.")
@@ -259,6 +277,17 @@ def render_session(session: Session) -> dict[str, Any]:
         "pinned": session.pinned_at is not None,
         "archived": session.archived_at is not None,
         "tags": session.tags,
+    }
+
+
+def render_usage(account: Account) -> dict[str, Any]:
+    return {
+        "images": account.pictures.images,
+        "bytes": account.pictures.bytes,
+        "sessions": account.sessions,
+        "trashedSessions": account.trashed_sessions,
+        "messages": account.messages,
+        "limits": {"images": settings.QUOTA_IMAGES or None, "bytes": settings.QUOTA_BYTES or None},
     }
 
 

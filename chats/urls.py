@@ -6,6 +6,7 @@ from chats.views import (
     SearchViewSet,
     SessionMessageViewSet,
     SessionViewSet,
+    UsageViewSet,
 )
 
 urlpatterns = [
@@ -19,6 +20,7 @@ urlpatterns = [
     path("sessions/<str:session_id>/restore", SessionViewSet.as_view({"post": "restore"})),
     path("sessions/<str:session_id>/duplicate", SessionViewSet.as_view({"post": "duplicate"})),
     path("sessions/<str:session_id>/export", ArchiveViewSet.as_view({"get": "export_session"})),
+    path("auth/me/usage", UsageViewSet.as_view({"get": "retrieve"})),
     path("auth/me/export", ArchiveViewSet.as_view({"get": "export_account"})),
     path("sessions/<str:session_id>/stats", SessionViewSet.as_view({"get": "stats"})),
     path(

@@ -21,6 +21,7 @@ from chats.calls import (
     SESSION_MESSAGES,
     SESSIONS,
     SESSIONS_A_PAGE,
+    USAGE,
     ZIP,
 )
 from chats.managers import REVISIONS
@@ -44,9 +45,11 @@ from chats.serializers import (
     render_messages,
     render_revision,
     render_session,
+    render_usage,
 )
 from chats.services import archives, copies, messages, sessions, trash
 from chats.services.search import MESSAGE, NEWEST, RELEVANCE, SESSION, Search, search
+from chats.services.usage import get_usage
 from media_store.serializers import render_image
 from nanobanana.errors import UnsupportedMedia, ValidationFailed
 from nanobanana.forms import FORM, read_form
@@ -245,6 +248,13 @@ class SearchViewSet(SignedInViewSet):
             behind=window.behind,
         )
         return self.answer(render_found(await search(user=self.user, search=wanted), wanted))
+
+
+class UsageViewSet(SignedInViewSet):
+    calls = USAGE
+
+    async def retrieve(self) -> HttpResponse:
+        return self.answer({"usage": render_usage(await get_usage(user=self.user))})
 
 
 class ArchiveViewSet(SignedInViewSet):

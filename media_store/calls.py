@@ -14,11 +14,20 @@ from media_store.serializers import (
 from media_store.streaming import RangeNotSatisfiable
 from media_store.variants import ORIGINAL, VARIANTS
 from nanobanana.calls import FILE_HEADERS, UNCHANGED, Answer, Call, Fields, page_query, sentence
-from nanobanana.errors import Forbidden, ImageInUse, NotFound, ServiceUnavailable, UnreadablePicture
+from nanobanana.errors import (
+    ByteQuotaExceeded,
+    Forbidden,
+    ImageInUse,
+    ImageQuotaExceeded,
+    NotFound,
+    ServiceUnavailable,
+    UnreadablePicture,
+)
 from nanobanana.pagination import PaginationSerializer
 from nanobanana.serializers import IdField
 
 IMAGES_A_PAGE = 100
+NO_ROOM = (ImageQuotaExceeded, ByteQuotaExceeded)
 PICTURE = "JPEG, PNG, WebP, GIF, AVIF or HEIC, by content."
 
 
@@ -67,7 +76,7 @@ IMAGES = {
         status=201,
         body=UploadSerializer,
         form={"image": _file()},
-        errors=(NotFound, UnreadablePicture),
+        errors=(NotFound, UnreadablePicture, *NO_ROOM),
     ),
     "upload_batch": Call(
         "Upload several images",

@@ -1,7 +1,7 @@
 """Where the records of pictures are stored and found."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nanobanana.redisdb.claims import Claim, Gone
 from nanobanana.redisdb.client import ask
@@ -14,12 +14,24 @@ from nanobanana.redisdb.managers import Manager, Page, Window
 from nanobanana.redisdb.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
-    from media_store.models import Image
+    from media_store.models import Image, Usage
 
 REMOVED = "images:removed"
 
 
+class UsageManager(Manager["Usage"]):
+    """What users have, under their ids; `ImageManager` writes it."""
+
+    async def aget_of(self, user_id: str) -> "Usage":
+        try:
+            return await self.aget(user_id, user_id)
+        except DoesNotExist:
+            return self.model.from_hash(user_id, user_id, [])
+
+
 class ImageManager(Manager["Image"]):
+    """Pictures. Every commit that adds, changes or removes one counts it in its owner's `Usage`."""
+
     async def alist(self, user_id: str, window: Window) -> "Page[Image]":
         return await self.apage(user_id, "images", window)
 
@@ -55,6 +67,20 @@ class ImageManager(Manager["Image"]):
     def _gone(self, owner_id: str, key: str, image_id: str) -> Iterator[Claim]:
         yield Gone(key, image_id, self.model.key_prefix(owner_id) + image_id)
 
+    def create(self, work: UnitOfWork, instance: "Image") -> None:
+        super().create(work, instance)
+        _count(work, images=1, bytes=instance.size)
+
+    def update(self, work: UnitOfWork, instance: "Image", **changes: Any) -> None:
+        super().update(work, instance, **changes)
+        if "size" in changes:
+            work.expect_equal(instance, "size")
+            _count(work, bytes=changes["size"] - instance.size)
+
+    def delete(self, work: UnitOfWork, instance: "Image") -> None:
+        super().delete(work, instance)
+        self._count_out(work, instance)
+
     def create_unlisted(self, work: UnitOfWork, image: "Image") -> None:
         """Store a new picture that does not stand in the list of all pictures before `enlist`."""
         self.create(work, image)
@@ -68,7 +94,12 @@ class ImageManager(Manager["Image"]):
     def discard_for_good(self, work: UnitOfWork, image: "Image") -> None:
         """Remove a picture that was read, and note that its files are to follow; see `removed_ids`."""
         self.discard(work, image)
+        self._count_out(work, image)
         work.write("index", owner_key(image.owner_id, REMOVED), str(milliseconds(now())), image.id)
+
+    def _count_out(self, work: UnitOfWork, image: "Image") -> None:
+        work.expect_equal(image, "size")  # it is what is counted, and proves that nobody else did
+        _count(work, images=-1, bytes=-image.size)
 
     async def removed_ids(self, user_id: str, *, limit: int) -> list[str]:
         """Pictures that are gone, and whose files are to be removed."""
@@ -87,3 +118,12 @@ class ImageManager(Manager["Image"]):
         if not is_id(session_id):
             raise DoesNotExist(f"session {session_id[:40]!r}")
         return owner_key(user_id, self.model.session_id.to, session_id)
+
+
+def usage_key(user_id: str) -> str:
+    return owner_key(user_id, "usage", user_id)
+
+
+def _count(work: UnitOfWork, **differences: int) -> None:
+    for name, by in differences.items():
+        work.count(usage_key(work.owner_id), name, by, zero_index=None, member="")

@@ -1,6 +1,6 @@
 """Pictures. The record says what a picture is; the bytes lie in the storage."""
 
-from media_store.managers import ImageManager
+from media_store.managers import ImageManager, UsageManager
 from nanobanana.redisdb.fields import (
     BooleanField,
     CounterField,
@@ -13,7 +13,7 @@ from nanobanana.redisdb.fields import (
 )
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.models import Model
-from nanobanana.redisdb.tallies import References
+from nanobanana.redisdb.tallies import References, Total
 
 UPLOADED = "uploaded"
 
@@ -44,3 +44,13 @@ class Image(Model):
         Index("session:{session_id}:images:{type}", score="created_at"),
     )
     objects = ImageManager()
+
+
+class Usage(Model):
+    """What the pictures of a user come to, which every commit on them keeps right; `bytes` of originals."""
+
+    kind = "usage"
+    images = CounterField(counts=Total("image"))
+    bytes = CounterField(counts=Total("image", "size"))
+
+    objects = UsageManager()

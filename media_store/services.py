@@ -12,14 +12,16 @@ from django.conf import settings
 
 from accounts.models import User
 from accounts.services.access import changes_of
-from media_store.imaging import PreparedPicture, prepare
-from media_store.models import Image
+from media_store import decoding
+from media_store.models import Image, Usage
+from media_store.pictures import PreparedPicture
+from media_store.quotas import expect_room, require_room, told_what_is_used
 from media_store.storage import StorageUnavailable, get_storage
 from media_store.variants import ORIGINAL, THUMB
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
-from nanobanana.pools import BoundedPool
+from nanobanana.metrics import UPLOADED_BYTES, UPLOADS, counted
 from nanobanana.redisdb.exceptions import CommitRefused, DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import new_id, time_of
@@ -30,12 +32,10 @@ CLEANED_AT_ONCE = 100
 DISCARD_PATIENCE = 5  # seconds
 STEP = 500  # records removed at once
 TRIES = 10  # to remove pictures that messages come to show meanwhile
-WAITING = 100  # pictures in line in one process
 NO_IMAGE = "There is no such image."
 NO_SESSION = "There is no such session."
 
 logger = logging.getLogger(__name__)
-_pool = BoundedPool("imaging", waiting=WAITING)
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,20 @@ async def upload_image(
     *, user: User, session_id: str, type: str, upload: Upload, operation: Operation | None = None
 ) -> Image:
     """Store a picture with its thumbnail: bytes first, then the record, which so never lacks them."""
+    with counted(UPLOADS, type=type):
+        image = await _upload_image(user, session_id, type, upload, operation)
+    UPLOADED_BYTES.labels(type).inc(upload.size)
+    return image
+
+
+async def _upload_image(
+    user: User, session_id: str, type: str, upload: Upload, operation: Operation | None
+) -> Image:
     if upload.size > settings.MAX_FILE_SIZE:
         raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
     await _require_session(user, session_id)
-    picture = await _pool.run(prepare, upload.file)
+    await require_room(user=user, size=upload.size, operation=operation)
+    picture = await decoding.prepare(upload.file)
     image = _new_image(user, session_id, type, picture)
     # A client that leaves does not stop what has begun: bytes and record come together or not at all.
     commit = partial(_commit, user, image, operation)
@@ -116,7 +126,8 @@ async def import_image(
 
     Nobody is told, and no list has it, until `enlist`; `remove_imported` takes it back.
     """
-    picture = await _pool.run(prepare, upload.file)
+    await require_room(user=user, size=upload.size)
+    picture = await decoding.prepare(upload.file)
     image = _new_image(user, session_id, type, picture, at=created_at)
     commit = partial(_commit_unlisted, user, image, expect)
     return await asyncio.shield(asyncio.ensure_future(_store(user, image, picture, commit)))
@@ -171,6 +182,8 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
             for image in page.objects:
                 Image.objects.discard(work, image)
             Image.objects.remove_ids(work, "images", image_ids)
+    async with unit_of_work(user_id) as work:
+        work.write("delete", Usage(user_id, user_id).key)
     await _remove_files(user_id)
     await get_storage().delete_prefix(user_id)  # a variant may have been made meanwhile
 
@@ -291,15 +304,17 @@ async def _store(
 
 
 async def _commit(user: User, image: Image, operation: Operation | None) -> None:
-    async with changes_of(user, operation) as work:
+    async with told_what_is_used(user, image.size), changes_of(user, operation) as work:
         work.expect_exists(Image.objects.session_key(user.id, image.session_id), NotFound(NO_SESSION))
+        expect_room(work, image)
         Image.objects.create(work, image)
         work.emit(ImageCreated(session_id=image.session_id, image_id=image.id), image)
 
 
 async def _commit_unlisted(user: User, image: Image, expect: Callable[[UnitOfWork], None]) -> None:
-    async with changes_of(user) as work:
+    async with told_what_is_used(user, image.size), changes_of(user) as work:
         expect(work)
+        expect_room(work, image)
         Image.objects.create_unlisted(work, image)
 
 

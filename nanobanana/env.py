@@ -74,11 +74,11 @@ def seconds(name: str, default: str) -> int:
     return int(match[1]) * UNITS_OF_TIME[match[2]]
 
 
-def size(name: str, default: str) -> int:
+def size(name: str, default: str, *, at_least: int = 1) -> int:
     """A size such as 10485760, 512KB or 10MB, in bytes."""
     value = text(name, default)
     match = re.fullmatch(r"([0-9]{1,12})\s*([KMG]?B?)", value.upper())
-    if not match or int(match[1]) == 0 or match[2] not in UNITS_OF_SIZE:
+    if not match or int(match[1]) < at_least or match[2] not in UNITS_OF_SIZE:
         raise ImproperlyConfigured(f"{name}={value} must be a size such as 512KB or 10MB.")
     return int(match[1]) * UNITS_OF_SIZE[match[2]]
 

@@ -4,12 +4,14 @@
     ├── BadRequest 400 invalid_request        ├── Conflict 409 conflict
     │   ├── ValidationFailed validation_failed│   ├── EmailTaken email_taken
     │   └── MalformedBody malformed_body      │   ├── ImageInUse image_in_use
-    ├── Unauthorized 401 unauthorized         │   └── RequestInFlight request_in_flight
-    │   ├── TokenInvalid token_invalid        ├── PreconditionFailed 412 precondition_failed
-    │   └── CredentialsWrong wrong_credentials├── PayloadTooLarge 413 payload_too_large
-    ├── Forbidden 403 forbidden               │   └── ArchiveTooLarge archive_too_large
-    ├── NotFound 404 not_found                ├── UnsupportedMedia 415 unsupported_media_type
-    └── MethodNotAllowed 405 …                ├── UnreadablePicture 422 unreadable_picture
+    ├── Unauthorized 401 unauthorized         │   ├── RequestInFlight request_in_flight
+    │   ├── TokenInvalid token_invalid        │   └── ImageQuotaExceeded image_quota_exceeded
+    │   └── CredentialsWrong wrong_credentials├── PreconditionFailed 412 precondition_failed
+    ├── Forbidden 403 forbidden               ├── PayloadTooLarge 413 payload_too_large
+    ├── NotFound 404 not_found                │   ├── ArchiveTooLarge archive_too_large
+    └── MethodNotAllowed 405 …                │   └── ByteQuotaExceeded byte_quota_exceeded
+                                              ├── UnsupportedMedia 415 unsupported_media_type
+                                              ├── UnreadablePicture 422 unreadable_picture
                                               ├── UnreadableArchive 422 unreadable_archive
                                               ├── IdempotencyMismatch 422 idempotency_mismatch
                                               ├── TooManyRequests 429 too_many_requests
@@ -117,6 +119,11 @@ class RequestInFlight(Conflict):
     retry_after = 1
 
 
+class ImageQuotaExceeded(Conflict):
+    code = "image_quota_exceeded"
+    message = "You have as many pictures as you may have; delete some first."
+
+
 class PreconditionFailed(APIError):
     status = 412
     code = "precondition_failed"
@@ -132,6 +139,11 @@ class PayloadTooLarge(APIError):
 class ArchiveTooLarge(PayloadTooLarge):
     code = "archive_too_large"
     message = "The archive has more than is taken at once."
+
+
+class ByteQuotaExceeded(PayloadTooLarge):
+    code = "byte_quota_exceeded"
+    message = "Your pictures would take more room than they may; delete some first."
 
 
 class UnsupportedMedia(APIError):

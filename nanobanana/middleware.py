@@ -1,19 +1,29 @@
 """Middleware, natively async: the stock ones take two thread hops each."""
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 
+from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.decorators import async_only_middleware
 from django.utils.encoding import escape_uri_path
 
+from nanobanana.metrics import meters_of
 from nanobanana.request_ids import begin_request
+from nanobanana.responses import prepared, set_defaults
 
 logger = logging.getLogger("nanobanana.requests")
 Handler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+OTHER = "other"
+UNMATCHED = "unmatched"  # the route of all that no call answers
 
 # For answers of JSON, which no page shows or embeds; what is meant to be shown brings headers of its own.
 SECURITY_HEADERS = {
@@ -39,26 +49,54 @@ def identify_and_log(get_response: Handler) -> Handler:
         identifier = begin_request()
         response = await get_response(request)
         response.headers["X-Request-Id"] = identifier
-        elapsed = (time.perf_counter() - start) * 1000
-        path = escape_uri_path(request.path)  # so that nobody writes lines of their own into the log
-        logger.info("%s %s %d %.1fms", request.method, path, response.status_code, elapsed)
+        elapsed = time.perf_counter() - start
+        meters_of(method_of(request), route_of(request), response.status_code).note(elapsed)
+        if logger.isEnabledFor(logging.INFO):
+            path = escape_uri_path(request.path)  # so that nobody writes lines of their own into the log
+            logger.info("%s %s %d %.1fms", request.method, path, response.status_code, elapsed * 1000)
         return response
 
     return middleware
+
+
+def method_of(request: HttpRequest) -> str:
+    """One of a few, whatever the client calls it."""
+    return request.method if request.method in METHODS else OTHER
+
+
+def route_of(request: HttpRequest) -> str:
+    """The address as it is declared, such as /api/sessions/:session_id."""
+    match = request.resolver_match
+    return _template_of(match.route) if match else UNMATCHED
+
+
+@cache
+def _template_of(pattern: str) -> str:
+    return "/" + re.sub(r"<(?:\w+:)?(\w+)>", r":\1", pattern) if pattern else UNMATCHED
 
 
 @async_only_middleware
 def secure(get_response: Handler) -> Handler:
     """Give each answer the security headers it does not set itself."""
-    headers = SECURITY_HEADERS | (ONLY_TLS if is_behind_tls() else {})
+    headers = prepared(SECURITY_HEADERS | (ONLY_TLS if is_behind_tls() else {}))
 
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         response = await get_response(request)
-        for name, value in headers.items():
-            response.headers.setdefault(name, value)
+        set_defaults(response, headers)
         return response
 
     return middleware
+
+
+class CrossOrigin(CorsMiddleware):
+    """Pages of other origins may read answers; what no page asks for need not be looked at for that."""
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        if "HTTP_ORIGIN" in request.META or request.method == "OPTIONS":
+            return await super().__acall__(request)
+        response = await self.get_response(request)
+        patch_vary_headers(response, ("origin",))
+        return response
 
 
 def is_behind_tls() -> bool:

@@ -1,15 +1,17 @@
 """What bounds work: pools of threads for what would hold up the event loop, places for what takes long."""
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from time import perf_counter
 from typing import TypeVar
 
+from nanobanana.cores import usable_cores
 from nanobanana.errors import ServiceUnavailable
+from nanobanana.metrics import POOL_REFUSALS, POOL_SECONDS, POOL_WAITS
 
 T = TypeVar("T")
 TOO_MANY = "Too many requests of this kind are under way; try again shortly."
@@ -19,20 +21,29 @@ class BoundedPool:
     """Runs functions in at most `threads` threads; with `waiting` more in line, the next one is refused."""
 
     def __init__(self, name: str, *, threads: int | None = None, waiting: int) -> None:
-        count = threads or os.cpu_count() or 1
+        count = threads or usable_cores()
+        self.waits, self.work = POOL_WAITS.labels(name), POOL_SECONDS.labels(name)
+        self.refusals = POOL_REFUSALS.labels(name)
         self.room = count + waiting
         self.executor = ThreadPoolExecutor(count, thread_name_prefix=name)
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
         if self.room <= 0:
+            self.refusals.inc()
             raise ServiceUnavailable(TOO_MANY)
         self.room -= 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self.executor, copy_context().run, function, *arguments
+                self.executor, copy_context().run, self._work, perf_counter(), function, *arguments
             )
         finally:
             self.room += 1
+
+    def _work(self, since: float, function: Callable[..., T], *arguments: object) -> T:
+        """In one of the threads; `since` is when the work came."""
+        self.waits.observe(perf_counter() - since)
+        with self.work.time():
+            return function(*arguments)
 
 
 class Places:

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from dotenv import load_dotenv
 
 from nanobanana import env
+from nanobanana.cores import usable_cores
 from nanobanana.mail_settings import mail_server
 from nanobanana.redisdb import embedded
 from nanobanana.secret import development_secret
@@ -27,8 +28,13 @@ CORS_ORIGIN = env.words("CORS_ORIGIN", "http://localhost:5173")
 VAR_DIR = env.directory("VAR_DIR", BASE_DIR / "var")
 LOG_DIR = env.directory("LOG_DIR", BASE_DIR / "logs")
 HEALTH_TOKEN = env.secret("HEALTH_TOKEN")  # shows the details of /health; none: anybody sees them
+METRICS_TOKEN = env.secret("METRICS_TOKEN") or HEALTH_TOKEN  # shows /metrics; none: nobody in production
 SHUTDOWN_DELAY = env.integer("SHUTDOWN_DELAY", 5 if IS_PRODUCTION else 0, at_most=300)  # seconds
 LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")).upper()
+
+# ---- jobs
+JOB_WORKERS = env.integer("JOB_WORKERS", 1, at_most=64)  # processes that `manage.py serve` starts for them
+JOBS_AT_ONCE = env.integer("JOBS_AT_ONCE", 8, at_least=1, at_most=256)  # of one process
 
 # ---- Redis: named by URL, by host, or embedded
 REDIS_HOST = env.text("REDIS_HOST")
@@ -88,8 +94,11 @@ ALIYUN_REGION = env.text("ALIYUN_REGION")
 ALIYUN_BUCKET = env.bucket("ALIYUN_BUCKET")
 ALIYUN_ENDPOINT = env.url("ALIYUN_ENDPOINT")
 MAX_FILE_SIZE = env.size("MAX_FILE_SIZE", "10MB")
+DECODERS = env.integer("DECODERS", usable_cores(), at_least=1, at_most=64)  # of one process
 MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")
 CLEANUP_GRACE = env.seconds("CLEANUP_GRACE", "24h")
+QUOTA_IMAGES = env.integer("QUOTA_IMAGES", 0)  # of one user; 0 is no limit, here and below
+QUOTA_BYTES = env.size("QUOTA_BYTES", "0", at_least=0)
 
 # ---- Django
 SECRET_KEY = JWT_SECRET or "only so that Django starts far enough for the checks to refuse"
@@ -117,7 +126,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "nanobanana.middleware.identify_and_log",
     "nanobanana.middleware.secure",
-    "corsheaders.middleware.CorsMiddleware",
+    "nanobanana.middleware.CrossOrigin",
 ]
 PASSWORD_HASHERS = ["accounts.passwords.Argon2idHasher", "accounts.passwords.BcryptHasher"]
 CORS_ALLOWED_ORIGINS = [] if "*" in CORS_ORIGIN else CORS_ORIGIN
@@ -194,6 +203,7 @@ LOGGING = {
         "botocore": {"level": "INFO"},
         "urllib3": {"level": "INFO"},
         "oss2": {"level": "WARNING"},
+        "dramatiq": {"level": "WARNING"},
     },
     "root": {"handlers": ["console", "combined", "error"], "level": LOG_LEVEL},
 }

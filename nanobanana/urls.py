@@ -4,11 +4,9 @@ from django.urls import include, path, re_path
 
 from media_store.views import MediaViewSet
 from nanobanana.documentation import DocumentationViewSet, SchemaViewSet
-from nanobanana.views import HealthViewSet, UnknownViewSet
+from nanobanana.views import HealthViewSet, MetricsViewSet, UnknownViewSet
 
 EVERY_METHOD = ("get", "post", "put", "patch", "delete", "options")
-
-handler404 = "nanobanana.views.unknown"
 
 urlpatterns = [
     path("api/auth/", include("accounts.urls")),
@@ -22,5 +20,6 @@ urlpatterns = [
     path("health", HealthViewSet.as_view({"get": "retrieve"})),
     path("health/live", HealthViewSet.as_view({"get": "live"})),
     path("health/ready", HealthViewSet.as_view({"get": "ready"})),
+    path("metrics", MetricsViewSet.as_view({"get": "retrieve"})),
     re_path("", UnknownViewSet.as_view(dict.fromkeys(EVERY_METHOD, "retrieve"))),
 ]

@@ -41,3 +41,11 @@ def close_code_of(error: APIError) -> CloseCode:
         case ServiceUnavailable() | StorageFull() | TooManyRequests():
             return CloseCode.TRY_AGAIN_LATER
     return CloseCode.INTERNAL_ERROR
+
+
+KNOWN = {*CloseCode, 1000, 1001, 1002, 1005, 1006, 1009}  # ours, and how clients and networks end sockets
+
+
+def label_of(code: int) -> str:
+    """Of a metric: a client may send any code."""
+    return str(int(code)) if code in KNOWN else "other"

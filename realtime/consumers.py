@@ -12,10 +12,11 @@ from channels.exceptions import StopConsumer
 from accounts.services.access import Visitor
 from nanobanana.errors import MalformedBody
 from nanobanana.exception_handler import translate
+from nanobanana.metrics import HANDSHAKES, SOCKETS, SOCKETS_CLOSED
 from nanobanana.request_ids import begin_request
 from realtime import frames
 from realtime.authentication import Handshake, admit
-from realtime.close_codes import CloseCode, close_code_of
+from realtime.close_codes import CloseCode, close_code_of, label_of
 from realtime.commands import Commands
 from realtime.hub import Hub, get_hub
 from realtime.peer import Peer
@@ -37,6 +38,7 @@ class DeviceConsumer(AsyncConsumer):
 
     def __init__(self) -> None:
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._code = 1006  # with which it ended
         self._expires_at = 0  # Unix seconds
         self._pings_unanswered = 0
         self._second = 0.0
@@ -64,7 +66,9 @@ class DeviceConsumer(AsyncConsumer):
         try:
             await self._admit(handshake)
         except Exception as error:
-            await self.send({"type": "websocket.close", "code": close_code_of(translate(error))})
+            code = close_code_of(translate(error))
+            HANDSHAKES.labels(label_of(code)).inc()
+            await self.send({"type": "websocket.close", "code": code})
 
     async def websocket_receive(self, message: Message) -> None:
         if self.peer is None or self.peer.outbox.is_closed:
@@ -79,6 +83,7 @@ class DeviceConsumer(AsyncConsumer):
             self.peer.send(frames.error(translate(error)))
 
     async def websocket_disconnect(self, message: Message) -> None:
+        self._code = message.get("code", self._code)
         raise StopConsumer
 
     async def _admit(self, handshake: Handshake) -> None:
@@ -87,6 +92,8 @@ class DeviceConsumer(AsyncConsumer):
         self.hub = get_hub()
         await self.hub.connect(peer, handshake.cursor, is_return=bool(handshake.since))
         self.peer = peer
+        HANDSHAKES.labels("connected").inc()
+        SOCKETS.inc()
         self.commands = Commands(self.hub, peer, self._stay_until_token_ends)
         self._call_later("ping", PING_INTERVAL, self._ping)
         self._stay_until_token_ends(visitor)
@@ -95,6 +102,8 @@ class DeviceConsumer(AsyncConsumer):
         for timer in self._timers.values():
             timer.cancel()
         if self.peer is not None:
+            SOCKETS.dec()
+            SOCKETS_CLOSED.labels(label_of(self.peer.outbox.code or self._code)).inc()
             self.commands.end()
             self.hub.leave(self.peer)
 

@@ -16,6 +16,8 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, RedisError
 
+from nanobanana.metrics import DOORBELL_LOSSES
+
 logger = logging.getLogger(__name__)
 
 SECONDS_OF_SILENCE = 10  # then Redis is asked for a sign of life, and given as long to answer
@@ -66,6 +68,7 @@ class Doorbell:
                 delay = FIRST_DELAY
                 await self._listen_with(self._ear)
             except (RedisError, OSError) as error:
+                DOORBELL_LOSSES.inc()
                 logger.warning("The doorbell's connection is lost (%s); next attempt in %.2f s", error, delay)
             finally:
                 self._hang_up()

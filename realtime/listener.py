@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from accounts.models import User
 from accounts.services.access import Visitor
 from nanobanana.events import EVERY_DEVICE
+from nanobanana.metrics import RECOVERIES, RESYNCS
 from nanobanana.redisdb.event_log import Cursor
 from realtime.close_codes import CloseCode
 from realtime.frames import Frame
@@ -31,6 +32,8 @@ class Listener:
     def greet(self, cursor: Cursor, *, recovered: bool) -> None:
         """Its position is this; `recovered`: the one it asked for."""
         self.cursor = cursor
+        if recovered:
+            RECOVERIES.inc()
 
     def send(self, *frames: Frame) -> None:
         """Hand it events it hears, in order."""
@@ -45,6 +48,7 @@ class Listener:
     def resync(self, cursor: Cursor) -> None:
         """Events are lost to it; after a reload it goes on from here."""
         self.cursor = cursor
+        RESYNCS.inc()
 
     def go_live(self) -> None:
         """It has what it missed; what follows is new."""

@@ -20,10 +20,11 @@ SECONDS_TO_CLOSE = 10  # for the close frame to find room, before the connection
 class Outbox:
     """A bounded queue, and the task that empties it; both are for what cannot be written at once."""
 
-    __slots__ = ("_frames", "_limit", "_send", "_size", "_socket", "_task", "is_closed")
+    __slots__ = ("_frames", "_limit", "_send", "_size", "_socket", "_task", "code", "is_closed")
 
     def __init__(self, send: Send) -> None:
         self.is_closed = False
+        self.code: CloseCode | None = None  # why it was closed here
         self._send = send
         self._frames: list[Frame] = []
         self._size = 0
@@ -58,6 +59,7 @@ class Outbox:
         """Drop what waits and close the socket."""
         if self.is_closed:
             return
+        self.code = code
         self.drop()
         self._task = asyncio.create_task(self._close(code))
 

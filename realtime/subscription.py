@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from accounts.models import Device
 from nanobanana.background import Background
 from nanobanana.errors import TokenInvalid
+from nanobanana.metrics import DELIVERIES
 from nanobanana.redisdb.event_log import Cursor, LogEntry, LogSlice, read_behind
 from realtime.attendance import Attendance
 from realtime.close_codes import CloseCode
@@ -59,6 +60,7 @@ class Subscription:
             await self._admit(listener, since, log, is_return=is_return)
             listener.go_live()
             self.listeners.add(listener)
+        self._read_if_rung()  # the bell may have rung when nobody listened yet
 
     async def _admit(
         self, listener: Listener, since: Cursor | None, log: LogSlice, *, is_return: bool
@@ -83,8 +85,7 @@ class Subscription:
         if bell == self._position and self._is_waiting:
             return
         self._bell = bell
-        if self.listeners and (self._reader is None or self._reader.done()):
-            self._reader = self._background.spawn(self._answer_bells())
+        self._read_if_rung()
 
     def relay(self, session_id: str, frame: Frame, *, sender: str) -> None:
         """Send a frame that is not of the log to the other devices in a session."""
@@ -124,6 +125,10 @@ class Subscription:
     def _follows(self, entry: LogEntry) -> bool:
         return entry.cursor == Cursor(self._position.epoch, self._position.offset + 1)
 
+    def _read_if_rung(self) -> None:
+        if self._bell is not None and self.listeners and (self._reader is None or self._reader.done()):
+            self._reader = self._background.spawn(self._answer_bells())
+
     async def _answer_bells(self) -> None:
         while self._bell is not None:
             bell, self._bell = self._bell, None
@@ -153,6 +158,7 @@ class Subscription:
     def _hand_out(self, entries: Sequence[LogEntry], listeners: Iterable[Listener]) -> None:
         """Hand each listener what is new to it, at once; an entry is encoded once, if anybody hears it."""
         frames: dict[Cursor, Frame] = {}
+        deliveries = 0
         for listener in listeners:
             taken = [entry for entry in entries if self._takes(listener, entry)]
             for entry in taken:
@@ -160,6 +166,9 @@ class Subscription:
                     frames[entry.cursor] = data_frame(self.user_id, entry)
             if taken:
                 listener.send(*[frames[entry.cursor] for entry in taken])
+                deliveries += len(taken)
+        if deliveries:
+            DELIVERIES.inc(deliveries)
 
     def _takes(self, listener: Listener, entry: LogEntry) -> bool:
         """Move the listener on to this entry; whether it is new to it, and meant for it."""

@@ -28,7 +28,7 @@ from chats.models import (
 from chats.services.drafts import DRAFT_LIFE, add_to_draft, begin_draft, discard_draft, expect_draft
 from media_store.models import Image
 from media_store.services import Upload, enlist, import_image, remove_imported
-from nanobanana.errors import APIError, UnreadableArchive
+from nanobanana.errors import APIError, ByteQuotaExceeded, UnreadableArchive
 from nanobanana.events import SessionCreated
 from nanobanana.progress import Advance
 from nanobanana.redisdb.fields import now
@@ -291,7 +291,7 @@ class _Import:
                 expect=partial(expect_draft, draft=draft),
             )
         except APIError as error:
-            if error.status in {413, 415, 422}:
+            if error.status in {413, 415, 422} and not isinstance(error, ByteQuotaExceeded):
                 raise UnreadableArchive(details={record.filename: [error.message]}) from error
             raise
 

@@ -80,6 +80,12 @@ class UnitOfWork:
         arguments = [field, *_value(instance, field, getattr(instance, field))]
         self._expect("equal", instance.key, arguments, error or CommitRefused(f"{field} changed"))
 
+    def expect_at_most(self, instance: Model, field: str, most: int, error: Exception | None = None) -> None:
+        """The stored number, 0 where there is none, is no more than `most`."""
+        self._expect(
+            "at_most", instance.key, [field, most], error or CommitRefused(f"{field} is over {most}")
+        )
+
     def expect_difference(self, key: str, stored: Sequence[Argument], absent: Sequence[str]) -> None:
         """If the hash has all of `[field, value, …]` and none of `absent`, nothing is written or said."""
         self._expect("differs", key, [len(stored) // 2, *stored, *absent], CommitRefused("nothing differs"))

@@ -19,7 +19,8 @@ NOT_FOR_CLIENTS = {
     ("get", "/api/docs"),
     ("get", "/api/docs/{name}"),
     ("get", "/api/schema"),
-    ("get", "/health/live"),  # these two are for what watches and balances
+    ("get", "/metrics"),
+    ("get", "/health/live"),  # these are for what watches and balances
     ("get", "/health/ready"),
     ("get", "/media/{userId}/{imageId}/{variant}"),
 }

@@ -54,6 +54,8 @@ async def accounts(client: NanobananaClient) -> None:
     renamed = await client.accounts.update(username="Pia P.", avatar="https://example.com/pia.png")
     assert await client.accounts.me() == renamed
     assert (await client.accounts.update(avatar=None)).avatar is None
+    usage = await client.accounts.usage()
+    assert (usage.images, usage.bytes, usage.limits.images) == (0, 0, None)
     await client.accounts.change_password(current_password=PASSWORD, new_password=OTHER_PASSWORD)
     assert await client.accounts.refresh()
     assert (await client.accounts.socket_ticket()).expires_in == 30

@@ -9,8 +9,10 @@ import pytest
 
 from nanobanana.background import Background
 from nanobanana.redisdb.client import connect, get_client
+from nanobanana.redisdb.event_log import Cursor, LogSlice, read_behind
 from nanobanana.redisdb.keys import doorbell_channel, log_key
 from realtime import hub as hub_module
+from realtime import subscription as subscription_module
 from realtime.doorbell import Ear
 from realtime.hub import Hub
 from realtime.subscription import Subscription
@@ -75,6 +77,25 @@ async def test_bells_that_ring_together_are_answered_by_one_read(alice: Person, 
         subscription.ring(cursor)
     assert [frame.get("cursor") for frame in await wire.has(4)][-1] == str(cursor)
     assert await reads_of_logs() == before + 1
+
+
+async def test_a_bell_that_rings_while_the_first_socket_joins_is_answered(
+    alice: Person, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscription = Subscription(alice.id, Background())
+    rung: list[Cursor] = []
+
+    async def read_and_be_overtaken(user_id: str, since: Cursor | None) -> LogSlice:
+        log = await read_behind(user_id, since)
+        if not rung:
+            rung.append(await append_silently(user_id, "session_updated"))
+            subscription.ring(rung[0])
+        return log
+
+    monkeypatch.setattr(subscription_module, "read_behind", read_and_be_overtaken)
+    wire = Wire()
+    await subscription.join(await make_peer(alice.phone, session_id, wire), None, is_return=False)
+    assert (await wire.has(2))[1]["cursor"] == str(rung[0])
 
 
 async def test_an_event_without_a_bell_is_found_by_the_position_check(

@@ -85,6 +85,12 @@ def expect_none_where_there_is_a_value(work: UnitOfWork, stage: Stage) -> None:
     work.expect_exists(sample)
 
 
+def expect_less_than_there_is(work: UnitOfWork, stage: Stage) -> None:
+    work.expect_at_most(stage.shelf, "box_count", 0)
+    work.expect_at_most(Shelf(work.owner_id, new_id()), "box_count", 0)
+    work.expect_at_most(stage.shelf, "box_count", -1)
+
+
 def create_what_exists(work: UnitOfWork, stage: Stage) -> None:
     Box.objects.create(work, Box(work.owner_id, stage.box.id, shelf_id=stage.shelf.id))
 
@@ -120,6 +126,7 @@ def count_below_zero_in_two_steps(work: UnitOfWork, stage: Stage) -> None:
         expect_an_old_value,
         expect_a_value_where_there_is_none,
         expect_none_where_there_is_a_value,
+        expect_less_than_there_is,
         create_what_exists,
         update_what_is_gone,
         delete_what_is_gone,

@@ -10,6 +10,7 @@ from nanobanana_client.models import (
     Failure,
     Health,
     Image,
+    Limits,
     LogPage,
     Message,
     Page,
@@ -22,6 +23,7 @@ from nanobanana_client.models import (
     Session,
     Stats,
     Ticket,
+    Usage,
     User,
 )
 from nanobanana_client.retries import Backoff
@@ -56,6 +58,7 @@ __all__ = [
     "Image",
     "Joined",
     "Left",
+    "Limits",
     "LogPage",
     "MemoryTokens",
     "Message",
@@ -77,5 +80,6 @@ __all__ = [
     "TokenStore",
     "Tokens",
     "Typing",
+    "Usage",
     "User",
 ]

@@ -23,6 +23,26 @@ class User:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """None where there is none."""
+
+    images: int | None
+    bytes: int | None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the account has; `bytes` of its pictures, `messages` of deleted sessions too."""
+
+    images: int
+    bytes: int
+    sessions: int
+    trashed_sessions: int
+    messages: int
+    limits: Limits
+
+
+@dataclass(frozen=True)
 class Device:
     """A sign-in of this account; `current` is the one that asks."""
 

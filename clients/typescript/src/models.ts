@@ -14,6 +14,22 @@ export interface User {
   isActive: boolean;
 }
 
+/** null where there is none. */
+export interface Limits {
+  images: number | null;
+  bytes: number | null;
+}
+
+/** What the account has; `bytes` of its pictures, `messages` of deleted sessions too. */
+export interface Usage {
+  images: number;
+  bytes: number;
+  sessions: number;
+  trashedSessions: number;
+  messages: number;
+  limits: Limits;
+}
+
 /** A sign-in of this account; `current` is the one that asks. */
 export interface Device {
   id: string;

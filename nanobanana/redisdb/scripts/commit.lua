@@ -9,7 +9,7 @@
 --       [9] how many events the doorbell carries at most
 --       then steps: name, index of its key in KEYS, number of arguments, arguments
 -- Steps, in this order:
---       exists | absent | equal field [value]  (no value: the field is absent)
+--       exists | absent | equal field [value]  (no value: the field is absent) | at_most field number
 --       differs n field value … field …  (n fields with a value, the rest absent)
 --       when steps field [value]  (leaves out so many steps unless the field has the value before any write)
 --       set field value … | unset field … | count field by zero-index member | index score member
@@ -84,11 +84,16 @@ local function require_postings(first, last)
   end
 end
 
+local function is_at_most(key, field, most)
+  return tonumber(call('HGET', key, field) or '0') <= tonumber(most)
+end
+
 local something_differs  -- nil while no step asks
 local function holds(name, key, first, last)
   if name == 'exists' then return call('EXISTS', key) == 1 end
   if name == 'absent' then return call('EXISTS', key) == 0 end
   if name == 'equal' then return has_value(key, first, last) end
+  if name == 'at_most' then return is_at_most(key, ARGV[first], ARGV[first + 1]) end
   if name == 'differs' then
     something_differs = something_differs or differs(key, first, last)
   elseif name == 'count' then

@@ -15,6 +15,8 @@ test("accounts", async () => {
   assert.equal((await refusal(pia.accounts.verifyEmail({ token: "nonsense" }))).status, 400);
   const renamed = await pia.accounts.update({ username: "Pia P.", avatar: "https://example.com/pia.png" });
   assert.deepEqual(await pia.accounts.me(), renamed);
+  const usage = await pia.accounts.usage();
+  assert.deepEqual([usage.images, usage.limits.images], [0, null]);
   assert.equal((await pia.accounts.update({ avatar: null })).avatar, null);
   await pia.accounts.changePassword({ currentPassword: PASSWORD, newPassword: OTHER_PASSWORD });
   assert.ok(await pia.accounts.refresh());

@@ -6,7 +6,7 @@ from typing import Any
 from nanobanana_client.api.resource import Resource
 from nanobanana_client.decoding import decode
 from nanobanana_client.errors import ApiError
-from nanobanana_client.models import Device, Ticket, User
+from nanobanana_client.models import Device, Ticket, Usage, User
 from nanobanana_client.tokens import Tokens
 
 
@@ -25,6 +25,10 @@ class Accounts(Resource):
 
     async def me(self) -> User:
         return decode(User, (await self._get("/api/auth/me"))["user"])
+
+    async def usage(self) -> Usage:
+        """How much there is, and may be."""
+        return decode(Usage, (await self._get("/api/auth/me/usage"))["usage"])
 
     async def update(self, *, idempotency_key: str | None = None, **changes: Any) -> User:
         """`username` and `avatar`, an address or None; what is not named stays."""

@@ -1,7 +1,7 @@
 /** The account, its devices and its tokens. What signs in or out keeps or forgets the tokens by itself. */
 
 import { ApiError } from "../errors.js";
-import type { Device, Ticket, User } from "../models.js";
+import type { Device, Ticket, Usage, User } from "../models.js";
 import { type Tokens, tokensOf } from "../tokens.js";
 import type { Call, CallOptions, WriteOptions } from "../transport.js";
 import { Resource } from "./resource.js";
@@ -23,6 +23,11 @@ export class Accounts extends Resource {
 
   async me(options: CallOptions = {}): Promise<User> {
     return (await this.fetch("/api/auth/me", options)).user;
+  }
+
+  /** How much there is, and may be. */
+  async usage(options: CallOptions = {}): Promise<Usage> {
+    return (await this.fetch("/api/auth/me/usage", options)).usage;
   }
 
   /** What is not named stays. */

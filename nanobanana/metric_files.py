@@ -1,0 +1,85 @@
+"""The files through which the processes of one server count together.
+
+prometheus_client has each process count in files of its own, which it maps into memory, and adds up those of
+all. It names them by process id, so that every process that ever died leaves some. Here a process takes the
+lowest slot that nobody has, by a lock that ends with it: whoever comes after it counts on in its files, and
+what it said of itself, such as its open sockets, is known to be over.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, multiprocess, values
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # the library's own name for the directory
+LOCK = "slot{}.lock"
+
+_lock_of_this_process: int | None = None
+
+
+def begin(directory: Path) -> None:
+    """Have the processes that are started from here on count together, from zero."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True)
+    os.environ[VARIABLE] = str(directory)
+
+
+def count_together() -> None:
+    """Take a slot, if there is a directory for them; before the first metric is made."""
+    global _lock_of_this_process
+    directory = shared_directory()
+    if directory is None or _lock_of_this_process is not None:
+        return
+    slot, _lock_of_this_process = _take_slot(directory)
+    multiprocess.mark_process_dead(slot, str(directory))
+    values.ValueClass = values.MultiProcessValue(lambda: slot)
+
+
+def shared_directory() -> Path | None:
+    """None when this process counts for itself alone, in memory."""
+    name = os.environ.get(VARIABLE)
+    return Path(name) if name else None
+
+
+def collect_from(directory: Path, registry: CollectorRegistry) -> None:
+    """Have the registry give what all processes counted, and what the living ones say of themselves."""
+    _forget_dead(directory)
+    multiprocess.MultiProcessCollector(registry, str(directory))
+
+
+def _forget_dead(directory: Path) -> None:
+    for slot, path in enumerate(_locks(directory)):
+        with path.open("r+b") as file:
+            if _lock(file.fileno()):
+                multiprocess.mark_process_dead(slot, str(directory))
+
+
+def _locks(directory: Path) -> Iterator[Path]:
+    for slot in count():
+        path = directory / LOCK.format(slot)
+        if not path.exists():
+            return
+        yield path
+
+
+def _take_slot(directory: Path) -> tuple[int, int]:
+    for slot in count():
+        file = os.open(directory / LOCK.format(slot), os.O_RDWR | os.O_CREAT, 0o600)
+        if _lock(file):
+            return slot, file
+        os.close(file)
+    raise AssertionError("There is no end of slots.")
+
+
+def _lock(file: int) -> bool:
+    """Whether nobody else has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
