@@ -1,20 +1,23 @@
 """Where sessions and messages are stored and found."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from chats.claims import KeptRevisions
 from chats.search.indexing import MESSAGE_POSTINGS, TITLE_POSTINGS, Range, SearchedManager
 from chats.search.matching import Document
 from chats.search.query import parse
 from chats.search.words import EVERYTHING, terms_of
 from nanobanana.notes import Notes
+from nanobanana.redisdb.claims import Claim
 from nanobanana.redisdb.client import ask, ask_all, get_client
 from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.families import ID, Family
 from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.ids import EPOCH
 from nanobanana.redisdb.indexes import Index
@@ -237,6 +240,13 @@ class MessageManager(SearchedManager["Message"]):
         if ids:
             edits = index.removesuffix("messages") + "edits"
             work.write("unindex", owner_key(work.owner_id, edits), *ids)
+
+    def families(self) -> Iterator[Family]:
+        yield from super().families()
+        yield Family(f"message:{ID}:revisions", of_key=self._kept_revisions)
+
+    def _kept_revisions(self, owner_id: str, key: str) -> Iterator[Claim]:
+        yield KeptRevisions(key, key.removesuffix(":revisions"), REVISIONS_KEPT)
 
     def revisions_key(self, message: "Message") -> str:
         return f"{message.key}:revisions"

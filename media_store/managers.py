@@ -1,14 +1,16 @@
 """Where the records of pictures and of their bytes are stored and found."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from nanobanana.notes import Notes
+from nanobanana.redisdb.claims import Claim, Gone
 from nanobanana.redisdb.client import ask
 from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.families import Family
 from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.ids import is_id
 from nanobanana.redisdb.keys import owner_key
@@ -65,6 +67,13 @@ class BlobManager(Manager["Blob"]):
     def _doom(self, work: UnitOfWork, blob: "Blob", due: datetime) -> None:
         self.discard(work, blob)
         work.write("index", owner_key(blob.owner_id, DOOMED), str(milliseconds(due)), blob.id)
+
+    def families(self) -> Iterator[Family]:
+        yield from super().families()
+        yield Family(DOOMED, of_member=self._gone)
+
+    def _gone(self, owner_id: str, key: str, blob_id: str) -> Iterator[Claim]:
+        yield Gone(key, blob_id, self.model.key_prefix(owner_id) + blob_id)
 
     async def planned_ids(self, user_id: str, *, before: datetime, limit: int) -> list[str]:
         """Those that were planned before then and that no picture holds."""
@@ -140,6 +149,11 @@ class ImageManager(Manager["Image"]):
 
     def index_of_session(self, session_id: str) -> str:
         return self.model.indexes[1].name.format(session_id=session_id)
+
+    def excuses(self, instance: "Image", key: str) -> Sequence[str]:
+        """The list of all pictures need not have those of a session that is not shown yet."""
+        is_list = key in self.model.indexes[0].entries_of(instance)
+        return [owner_key(instance.owner_id, "hidden-session", instance.session_id)] if is_list else []
 
     def create(self, work: UnitOfWork, instance: "Image") -> None:
         super().create(work, instance)

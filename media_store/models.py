@@ -1,6 +1,6 @@
 """Pictures, and their bytes. Records say what they are; the bytes themselves lie in the storage."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 from media_store.managers import BlobManager, ImageManager, UsageManager
@@ -16,6 +16,7 @@ from nanobanana.redisdb.fields import (
 )
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.models import Model
+from nanobanana.redisdb.tallies import References, Total
 
 UPLOADED = "uploaded"
 
@@ -31,18 +32,22 @@ class Blob(Model):
     size = IntegerField()
     thumb_size = IntegerField()
     is_stored = BooleanField(default=False)
-    holders = CounterField(zero_index="blobs:planned")
+    holders = CounterField(zero_index="blobs:planned", counts=References("image", "blob_id"))
     created_at = DateTimeField(default=now)
 
     indexes = (Index("content:{sha256}", score="created_at", where="is_stored"),)
     objects = BlobManager()
+
+    def flaws(self) -> Iterator[str]:
+        if self.is_stored != (self.holders > 0):
+            yield f"{self!r} is {'stored' if self.is_stored else 'planned'} and has {self.holders} holders."
 
 
 class Image(Model):
     """A picture of a user; `ref_count` messages show it. Sizes are in pixels (upright) and bytes."""
 
     kind = "image"
-    session_id = ReferenceField(to="session")
+    session_id = ReferenceField(to="session", may_dangle=True)  # others can show what outlives it
     type = TextField(default=UPLOADED)
     mime = TextField()
     width = IntegerField()
@@ -55,7 +60,7 @@ class Image(Model):
     shows_in_browsers = BooleanField(default=True)
     blurhash = Nullable(TextField())
     colour = Nullable(TextField())  # the dominant one, #rrggbb
-    ref_count = CounterField(zero_index="images:unreferenced")
+    ref_count = CounterField(zero_index="images:unreferenced", counts=References("message", "image_ids"))
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
 
@@ -75,7 +80,7 @@ class Usage(Model):
     """What the pictures of a user come to, which every commit on them keeps right; `bytes` of originals."""
 
     kind = "usage"
-    images = CounterField()
-    bytes = CounterField()
+    images = CounterField(counts=Total("image"))
+    bytes = CounterField(counts=Total("image", "size"))
 
     objects = UsageManager()

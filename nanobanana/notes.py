@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nanobanana.redisdb.client import ask, get_client
 from nanobanana.redisdb.fields import milliseconds
+from nanobanana.redisdb.ids import EPOCH, MILLISECOND
 from nanobanana.redisdb.keys import global_key
 from nanobanana.redisdb.scripts import Script
 
@@ -27,6 +28,11 @@ class Notes:
     async def note(self, owner_id: str, due: datetime) -> None:
         """Note, before it is so, that there will be something to do from `due` on."""
         await _note([self.key], [owner_id, milliseconds(due)])
+
+    async def note_of(self, owner_id: str) -> datetime | None:
+        """From when on the owner is noted to have something to be done."""
+        score = await ask("ZSCORE", self.key, owner_id)
+        return None if score is None else EPOCH + int(float(score)) * MILLISECOND
 
     async def owners(self) -> AsyncIterator[str]:
         """The ids of all who have something to be done now or later, for commands."""
