@@ -1,6 +1,7 @@
 """The ASGI application: HTTP, WebSocket and the life of the process, on one port."""
 
 import asyncio
+import logging
 import os
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -24,7 +25,7 @@ from accounts.viewsets import bearer_token  # noqa: E402
 from chats.services.purge import PURGING  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
 from nanobanana import vitals  # noqa: E402
-from nanobanana.background import of_this_process  # noqa: E402
+from nanobanana.background import log_stray_error, of_this_process  # noqa: E402
 from nanobanana.errors import APIError, ArchiveTooLarge, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
 from nanobanana.redisdb import connection  # noqa: E402
@@ -35,6 +36,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 JOBS = (FINISHING, PURGING)  # what is done again and again, by one process of however many
+logger = logging.getLogger(__name__)
+
 JSON_BODY = 1024 * 1024
 IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
 MULTIPART_OVERHEAD = 64 * 1024
@@ -152,15 +155,18 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            asyncio.get_running_loop().set_exception_handler(log_stray_error)
             of_this_process.spawn(vitals.keep_telling())
             await realtime.hub.start()
             for job in JOBS:
                 of_this_process.spawn(job.keep_running())
+            logger.info("Process %d serves", os.getpid())
             await send({"type": "lifespan.startup.complete"})
         else:
             await of_this_process.cancel()
             await realtime.hub.stop()
             await connection.close()
+            logger.info("Process %d has ended", os.getpid())
             await send({"type": "lifespan.shutdown.complete"})
             return
 
