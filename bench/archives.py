@@ -119,7 +119,7 @@ def check(path: Path, messages: int, pictures: int) -> None:
 def measured(name: str, server: Server, client: httpx.Client, act: Callable[[], Any]) -> float:
     """Do it, and print what it took. Bytes by which the worker's memory grew at its peak."""
     worker = server.worker()
-    before, cpu = worker.memory_info().rss, server.python_seconds()
+    before, cpu = worker.memory_info().rss, server.server_seconds()
     watch = Watch(worker, str(client.base_url))
     started = time.perf_counter()
     with watch:
@@ -127,7 +127,7 @@ def measured(name: str, server: Server, client: httpx.Client, act: Callable[[], 
     elapsed = time.perf_counter() - started
     growth = watch.peak - before
     print(
-        f"{name}  {elapsed:6.2f} s, {server.python_seconds() - cpu:6.2f} s of CPU, memory "
+        f"{name}  {elapsed:6.2f} s, {server.server_seconds() - cpu:6.2f} s of CPU, memory "
         f"{before / 1024**2:.0f} → {watch.peak / 1024**2:.0f} MB at the peak (+{growth / 1024**2:.0f}); "
         f"GET /health meanwhile p50 {watch.latency(0.5):.1f}, p99 {watch.latency(0.99):.1f} ms"
     )

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from bench import load
-from bench.server import ROOT, Server, running_server
+from bench.server import ROOT, Target, running_server
 
 PHOTO = ROOT / "tests" / "data" / "photos" / "hubble_deep_field.jpg"
 ROUNDS = 5
@@ -35,7 +35,7 @@ class Case:
     count: int
     status: int = 200
     aim: float | None = None
-    python: list[float] = field(default_factory=list)  # milliseconds of CPU per request
+    cpu: list[float] = field(default_factory=list)  # milliseconds per request
     redis: list[float] = field(default_factory=list)
     throughput: list[float] = field(default_factory=list)  # requests per second
     latencies: list[float] = field(default_factory=list)  # milliseconds
@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(server: Server, count: int) -> list[Case]:
+def prepare(server: Target, count: int) -> list[Case]:
     """A user with 20 sessions, one of them with 50 messages that show 10 images, and the calls about them."""
     with httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client:
         account = {"email": "bench@example.com", "username": "bench", "password": "correct horse"}
@@ -119,7 +119,7 @@ def cases(client: httpx.Client, full: str, busy: str, count: int) -> Iterator[Ca
     yield Case("upload", "POST image, 1000x872 JPEG", upload(client, busy), min(count, UPLOADS), status=201)
 
 
-def load_of(case: Case, server: Server, count: int) -> load.Load:
+def load_of(case: Case, server: Target, count: int) -> load.Load:
     return load.Load(server.port, wire(case.request), case.status, count, CONCURRENCY)
 
 
@@ -131,11 +131,11 @@ def wire(request: httpx.Request) -> bytes:
     return b"\r\n".join([start, *lines, b"", body])
 
 
-def measure(case: Case, server: Server, client: ProcessPoolExecutor) -> None:
+def measure(case: Case, server: Target, client: ProcessPoolExecutor) -> None:
     """One round of a call."""
-    python, redis = server.python_seconds(), server.redis_seconds()
+    cpu, redis = server.server_seconds(), server.redis_seconds()
     timing = client.submit(load.run, load_of(case, server, case.count)).result()
-    case.python.append((server.python_seconds() - python) * 1000 / case.count)
+    case.cpu.append((server.server_seconds() - cpu) * 1000 / case.count)
     case.redis.append((server.redis_seconds() - redis) * 1000 / case.count)
     case.throughput.append(case.count / timing.elapsed)
     case.latencies += [latency * 1000 for latency in timing.latencies]
@@ -147,9 +147,9 @@ def figures(case: Case) -> dict[str, Any]:
     return {
         "name": case.name,
         "title": case.title,
-        "cpu": median(case.python),
-        "cpuMin": min(case.python),
-        "cpuMax": max(case.python),
+        "cpu": median(case.cpu),
+        "cpuMin": min(case.cpu),
+        "cpuMax": max(case.cpu),
         "aim": case.aim,
         "redisCpu": median(case.redis),
         "p50": percentiles[49],

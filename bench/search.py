@@ -254,10 +254,10 @@ def english_of(writer: Writer, texts: list[Text]) -> list[str]:
 
 
 async def time_queries(server: Server, searching: Searching, title: str, queries: list[str]) -> None:
-    python, redis = server.python_seconds(), server.redis_seconds()
+    python, redis = server.server_seconds(), server.redis_seconds()
     timed = [((await searching.ask(q=query))[1], query) for query in queries]
     percentiles = quantiles([elapsed for elapsed, _ in timed], n=100)
-    python = (server.python_seconds() - python) * 1000 / len(queries)
+    python = (server.server_seconds() - python) * 1000 / len(queries)
     redis = (server.redis_seconds() - redis) * 1000 / len(queries)
     slowest, example = max(timed)
     print(

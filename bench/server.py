@@ -19,29 +19,37 @@ START_TIMEOUT = 30.0  # seconds
 STOP_TIMEOUT = 15.0
 
 
-class Server:
-    """A running server, what it keeps where, and what its processes use."""
+class Target:
+    """Any running server that can be measured: its address, and what its processes use."""
 
-    def __init__(self, port: int, process: psutil.Process, directory: Path) -> None:
+    def __init__(self, port: int, process: psutil.Process) -> None:
         self.port = port
-        self.redis_url = embedded.url(directory / "redis")
         self.url = f"http://127.0.0.1:{port}"
         self._process = process
 
-    def python_seconds(self) -> float:
-        """User and system time of the worker and of what works for it, without the supervisor."""
-        return sum(seconds(child) for child in self._children() if not is_redis(child))
+    def server_seconds(self) -> float:
+        """User and system time of the process, its workers and what works for them, but of no Redis."""
+        return sum(seconds(process) for process in self._processes() if not is_redis(process))
 
     def redis_seconds(self) -> float:
-        return sum(seconds(child) for child in self._children() if is_redis(child))
+        """The same of a Redis that belongs to the server."""
+        return sum(seconds(process) for process in self._processes() if is_redis(process))
 
     def worker(self) -> psutil.Process:
         """The process that answers, which is the largest."""
-        workers = [child for child in self._children() if not is_redis(child)]
-        return max(workers, key=lambda child: child.memory_info().rss)
+        workers = [process for process in self._processes() if not is_redis(process)]
+        return max(workers, key=lambda process: process.memory_info().rss)
 
-    def _children(self) -> list[psutil.Process]:
-        return self._process.children(recursive=True)
+    def _processes(self) -> list[psutil.Process]:
+        return [self._process, *self._process.children(recursive=True)]
+
+
+class Server(Target):
+    """A server of the benchmark's own, and where its Redis is."""
+
+    def __init__(self, port: int, process: psutil.Process, directory: Path) -> None:
+        super().__init__(port, process)
+        self.redis_url = embedded.url(directory / "redis")
 
 
 def seconds(process: psutil.Process) -> float:
@@ -69,6 +77,24 @@ def running_server() -> Iterator[Server]:
             stop(process)
 
 
+@contextmanager
+def running_reference(redis_url: str) -> Iterator[Target]:
+    """The server of bench/reference_fastapi.py, on the same Redis."""
+    port, application = free_port(), "bench.reference_fastapi:app"
+    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--no-access-log"]
+    with TemporaryDirectory(prefix="nanobanana-bench-") as directory:
+        log = Path(directory) / "output.log"
+        with log.open("wb") as output:
+            environment = {**os.environ, "REDIS_URL": redis_url}
+            process = psutil.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        try:
+            target = Target(port, process)
+            wait_until_ready(target, process, log)
+            yield target
+        finally:
+            stop(process)
+
+
 def settings(directory: str, port: int) -> dict[str, str]:
     """What the benchmark decides, whatever a .env says; empty means unset."""
     return {
@@ -92,7 +118,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_until_ready(server: Server, process: psutil.Popen, log: Path) -> None:
+def wait_until_ready(server: Target, process: psutil.Popen, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and process.poll() is None:
         try:

@@ -117,9 +117,9 @@ async def measure(server: Server, users: int, devices: int, rounds: int) -> Figu
         people = await in_parallel([register(http, number) for number in range(users)])
         async with connected(server, people[:1], 2) as (_, listener):
             figures.latencies = [await latency(http, people[0], listener) for _ in range(LATENCIES)]
-        cpu, memory = server.python_seconds(), server.worker().memory_info().rss
+        cpu, memory = server.server_seconds(), server.worker().memory_info().rss
         async with connected(server, people, devices) as sockets:
-            figures.connect = (server.python_seconds() - cpu) * 1000 / len(sockets)
+            figures.connect = (server.server_seconds() - cpu) * 1000 / len(sockets)
             await asyncio.sleep(3)  # until who is here is told
             figures.memory = (server.worker().memory_info().rss - memory) / 1024 / len(sockets)
             figures.idle = await idle_cost(server, len(sockets))
@@ -191,21 +191,21 @@ async def latency(http: httpx.AsyncClient, user: User, listener: Socket) -> floa
 
 
 async def idle_cost(server: Server, sockets: int, seconds: float = 20) -> float:
-    before = server.python_seconds()
+    before = server.server_seconds()
     await asyncio.sleep(seconds)
-    return (server.python_seconds() - before) * 1e6 / seconds / sockets
+    return (server.server_seconds() - before) * 1e6 / seconds / sockets
 
 
 async def deliver(server: Server, users: list[User], sockets: list[Socket], figures: Figures) -> None:
     """One message in each user's session: two events, so two frames for each of the user's sockets."""
     expected = [socket.frames + 2 for socket in sockets]
-    python, redis = server.python_seconds(), server.redis_seconds()
+    python, redis = server.server_seconds(), server.redis_seconds()
     await in_parallel([write(user) for user in users])
     for socket, count in zip(sockets, expected, strict=True):
         await frames_at(socket, count)
     await asyncio.sleep(0.1)
     frames = 2 * len(sockets)
-    figures.frames.append((server.python_seconds() - python) * 1e6 / frames)
+    figures.frames.append((server.server_seconds() - python) * 1e6 / frames)
     figures.redis.append((server.redis_seconds() - redis) * 1e6 / frames)
 
 

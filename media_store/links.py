@@ -6,7 +6,7 @@
 import hmac
 import time
 from binascii import b2a_base64
-from functools import cache
+from functools import cache, lru_cache
 
 from django.conf import settings
 
@@ -14,6 +14,7 @@ from nanobanana.errors import Forbidden
 
 KEY_LABEL = b"nanobanana media links v1"
 WINDOWS_PER_LIFE = 8
+LINKS_REMEMBERED = 8192  # of one process
 SIGNATURE_BYTES = 16
 SIGNATURE_LENGTH = 22  # characters: 16 bytes in base64 without padding
 URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -31,11 +32,11 @@ class LinkSigner:
         self._window = max(1, life // WINDOWS_PER_LIFE)
         # A key of its own, so that signed links say nothing about what else the secret signs; mixed in once.
         self._hmac = hmac.new(hmac.digest(secret.encode(), KEY_LABEL, "sha256"), digestmod="sha256")
+        self._signed = lru_cache(LINKS_REMEMBERED)(self._sign)
 
     def url(self, user_id: str, image_id: str, variant: str, now: float) -> str:
         expiry = (int(now) // self._window + 1) * self._window + self._life
-        signed = f"{user_id}/{image_id}/{variant}?e={expiry}"
-        return f"{self._address}{signed}&s={self._signature(signed).decode()}"
+        return self._signed(f"{user_id}/{image_id}/{variant}?e={expiry}")
 
     def verify(
         self, user_id: str, image_id: str, variant: str, expiry: str, signature: str, now: float
@@ -46,6 +47,9 @@ class LinkSigner:
         if int(expiry) <= now:
             raise Forbidden("The link has expired; fetch the image again for a new one.")
         return int(expiry)
+
+    def _sign(self, signed: str) -> str:
+        return f"{self._address}{signed}&s={self._signature(signed).decode()}"
 
     def _signature(self, signed: str) -> bytes:
         code = self._hmac.copy()

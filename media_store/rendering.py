@@ -4,18 +4,17 @@ import asyncio
 import io
 from weakref import WeakKeyDictionary
 
-from media_store.imaging import make_variant
+from django.conf import settings
+
+from media_store import decoding
 from media_store.models import Image
 from media_store.services import discard_bytes, storage_key
 from media_store.storage import ObjectNotFound, get_storage
 from media_store.variants import ORIGINAL, THUMB
-from nanobanana.pools import BoundedPool
 
-AT_ONCE = 8  # pictures in the memory of one process
-WAITING = 500  # pictures in line in one process
+# At once in one process, so that uploads do not wait behind a page of pictures.
+AT_ONCE = 2 * settings.DECODERS
 
-# Apart from that of the uploads, which so do not wait behind a page of pictures.
-_pool = BoundedPool("variants", waiting=WAITING)
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 _under_way: dict[str, asyncio.Task[int]] = {}
 
@@ -49,7 +48,7 @@ async def _make(image: Image, variant: str, key: str) -> int:
     async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)):
         original = storage_key(image.owner_id, image.id, ORIGINAL)
         content = b"".join([chunk async for chunk in storage.open(original)])
-        made = await _pool.run(make_variant, io.BytesIO(content), variant)
+        made = await decoding.make_variant(io.BytesIO(content), variant)
     await storage.put(key, made)
     # Who deleted the picture meanwhile may not have found this file.
     await discard_bytes(image.owner_id, image.id)

@@ -5,9 +5,9 @@ from typing import Any
 from django.core.validators import RegexValidator
 from rest_framework import serializers
 
-from media_store.imaging import KINDS
 from media_store.links import media_url
 from media_store.models import UPLOADED, Image
+from media_store.pictures import KINDS
 from media_store.variants import DISPLAY, ORIGINAL, THUMB, sizes_of
 from nanobanana.serializers import IdField, MomentField, TextField, timestamp
 

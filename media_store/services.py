@@ -12,8 +12,9 @@ from django.conf import settings
 
 from accounts.models import User
 from accounts.services.access import changes_of
-from media_store.imaging import PreparedPicture, prepare
+from media_store import decoding
 from media_store.models import Image, Usage
+from media_store.pictures import PreparedPicture
 from media_store.quotas import expect_room, require_room, told_what_is_used
 from media_store.storage import StorageUnavailable, get_storage
 from media_store.variants import ORIGINAL, THUMB
@@ -21,7 +22,6 @@ from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadT
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
 from nanobanana.metrics import UPLOADED_BYTES, UPLOADS, counted
-from nanobanana.pools import BoundedPool
 from nanobanana.redisdb.exceptions import CommitRefused, DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import new_id, time_of
@@ -32,12 +32,10 @@ CLEANED_AT_ONCE = 100
 DISCARD_PATIENCE = 5  # seconds
 STEP = 500  # records removed at once
 TRIES = 10  # to remove pictures that messages come to show meanwhile
-WAITING = 100  # pictures in line in one process
 NO_IMAGE = "There is no such image."
 NO_SESSION = "There is no such session."
 
 logger = logging.getLogger(__name__)
-_pool = BoundedPool("imaging", waiting=WAITING)
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ async def _upload_image(
         raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
     await _require_session(user, session_id)
     await require_room(user=user, size=upload.size, operation=operation)
-    picture = await _pool.run(prepare, upload.file)
+    picture = await decoding.prepare(upload.file)
     image = _new_image(user, session_id, type, picture)
     # A client that leaves does not stop what has begun: bytes and record come together or not at all.
     commit = partial(_commit, user, image, operation)
@@ -129,7 +127,7 @@ async def import_image(
     Nobody is told, and no list has it, until `enlist`; `remove_imported` takes it back.
     """
     await require_room(user=user, size=upload.size)
-    picture = await _pool.run(prepare, upload.file)
+    picture = await decoding.prepare(upload.file)
     image = _new_image(user, session_id, type, picture, at=created_at)
     commit = partial(_commit_unlisted, user, image, expect)
     return await asyncio.shield(asyncio.ensure_future(_store(user, image, picture, commit)))

@@ -15,27 +15,28 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.core.exceptions import RequestAborted  # noqa: E402
-from django.core.handlers.asgi import ASGIHandler, ASGIRequest  # noqa: E402
+from django.core.handlers.asgi import ASGIHandler  # noqa: E402
+from django.http import HttpRequest  # noqa: E402
 from django.http.response import HttpResponseBase  # noqa: E402
+from django.urls import get_resolver  # noqa: E402
+from django.utils.module_loading import import_string  # noqa: E402
 
 import realtime.hub  # noqa: E402
-from accounts.services.deletion import FINISHING  # noqa: E402
 from accounts.tokens import read_access_token  # noqa: E402
 from accounts.viewsets import bearer_token  # noqa: E402
-from chats.services.purge import PURGING  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
 from nanobanana import vitals  # noqa: E402
 from nanobanana.background import log_stray_error, of_this_process  # noqa: E402
 from nanobanana.errors import APIError, ArchiveTooLarge, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
 from nanobanana.redisdb import connection  # noqa: E402
+from nanobanana.requests import Receive, Request, Scope  # noqa: E402
+from nanobanana.responses import headers_on_wire  # noqa: E402
+from nanobanana.routing import Routes  # noqa: E402
 from realtime.routing import application as websocket_application  # noqa: E402
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-JOBS = (FINISHING, PURGING)  # what is done again and again, by one process of however many
 logger = logging.getLogger(__name__)
 
 JSON_BODY = 1024 * 1024
@@ -50,8 +51,24 @@ class HTTPHandler(ASGIHandler):
     """Django's handler without what a project without SQL does not need.
 
     The stock one makes a thread for each request, for database connections and caches to close in; that costs
-    more than the rest of the request.
+    more than the rest of the request. It also asks of each middleware and view whether they are coroutines,
+    and guards each against the exceptions of the next one: here all are, and `answer` raises none.
     """
+
+    def load_middleware(self, is_async: bool = True) -> None:
+        self._routes = Routes(get_resolver().url_patterns)
+        handler = self.answer
+        for path in reversed(settings.MIDDLEWARE):
+            handler = import_string(path)(handler)
+        self._middleware_chain = handler
+
+    async def answer(self, request: HttpRequest) -> HttpResponseBase:
+        """The innermost of what the middleware is wrapped around: the view of the address."""
+        try:
+            request.resolver_match = match = self._routes.find(request.path_info)
+            return await match.view(request, **match.arguments)
+        except Exception as error:
+            return to_response(error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -70,7 +87,7 @@ class HTTPHandler(ASGIHandler):
     async def send_to_who_is_there(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
         """Send an answer; one that is made while it is sent stops being made when the client leaves."""
         if not response.streaming:
-            return await self.send_response(response, send)
+            return await send_whole(response, send)
         sending = asyncio.ensure_future(self.send_response(response, send))
         leaving = asyncio.ensure_future(client_left(receive))
         try:
@@ -86,18 +103,23 @@ class HTTPHandler(ASGIHandler):
         self, scope: Scope, body: IO[bytes], refusal: APIError | None, receive: Receive
     ) -> HttpResponseBase:
         try:
-            request = ASGIRequest(scope, body)
+            request = Request(scope, body, refusal, receive)
         except UnicodeDecodeError:
-            request = ASGIRequest({**scope, "query_string": b""}, body)
             refusal = refusal or BadRequest("The address is not UTF-8.")
-        request.refusal = refusal
-        request.receive = receive  # for who waits long: the next message is that the client has left
+            request = Request({**scope, "query_string": b""}, body, refusal, receive)
         try:
             response = await self._middleware_chain(request)
         except Exception as error:
             response = to_response(error)
         response._resource_closers.append(request.close)
         return response
+
+
+async def send_whole(response: HttpResponseBase, send: Send) -> None:
+    """Send an answer that is ready; none of ours has cookies."""
+    start = {"type": "http.response.start", "status": response.status_code}
+    await send({**start, "headers": headers_on_wire(response)})
+    await send({"type": "http.response.body", "body": response.content})
 
 
 def limit_of(scope: Scope) -> tuple[int, APIError]:
@@ -158,8 +180,6 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
             asyncio.get_running_loop().set_exception_handler(log_stray_error)
             of_this_process.spawn(vitals.keep_telling())
             await realtime.hub.start()
-            for job in JOBS:
-                of_this_process.spawn(job.keep_running())
             logger.info("Process %d serves", os.getpid())
             await send({"type": "lifespan.startup.complete"})
         else:

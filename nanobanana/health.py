@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from django.conf import settings
 
 from media_store.storage import StorageUnavailable, get_storage
-from nanobanana import stopping
+from nanobanana import job_queue, stopping
 from nanobanana.errors import ServiceUnavailable
 from nanobanana.exception_handler import translate
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER, ask
@@ -71,8 +71,15 @@ async def look_whether_storage_works() -> None:
         raise StorageUnavailable(f"There was no answer within {SECONDS_TO_ANSWER} s.") from error
 
 
+async def look_whether_jobs_are_done() -> None:
+    if not await job_queue.workers_alive():
+        raise ServiceUnavailable("Nobody does jobs: run `manage.py worker`, or set JOB_WORKERS.")
+
+
 PRESENCE = {"redis": Check(look_whether_redis_answers), "storage": Check(look_whether_storage_works)}
 READINESS = PRESENCE | {"redis": Check(look_whether_redis_keeps_what_is_written)}
+
+JOBS = Check(look_whether_jobs_are_done)
 
 Problems = dict[str, str | None]  # what is wrong with each service; None where all is well
 
@@ -85,6 +92,11 @@ async def obstacles_to_requests() -> Problems:
     """Why no requests should be sent here: what a service refuses, or the end of this process."""
     problems = await _problems_of(READINESS)
     return problems | {"worker": "This process was told to stop." if stopping.is_stopping() else None}
+
+
+async def problem_behind_requests() -> str | None:
+    """Why jobs wait. Requests are served all the same, so no server is to be left out for it."""
+    return await JOBS.problem()
 
 
 async def _problems_of(checks: dict[str, Check]) -> Problems:

@@ -5,14 +5,17 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import cache
 
+from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.decorators import async_only_middleware
 
 from nanobanana.logs import request_log
 from nanobanana.metrics import meters_of
 from nanobanana.request_ids import begin_request
+from nanobanana.responses import prepared, set_defaults
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -73,15 +76,25 @@ def _template_of(pattern: str) -> str:
 @async_only_middleware
 def secure(get_response: Handler) -> Handler:
     """Give each answer the security headers it does not set itself."""
-    headers = SECURITY_HEADERS | (ONLY_TLS if is_behind_tls() else {})
+    headers = prepared(SECURITY_HEADERS | (ONLY_TLS if is_behind_tls() else {}))
 
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         response = await get_response(request)
-        for name, value in headers.items():
-            response.headers.setdefault(name, value)
+        set_defaults(response, headers)
         return response
 
     return middleware
+
+
+class CrossOrigin(CorsMiddleware):
+    """Pages of other origins may read answers; what no page asks for need not be looked at for that."""
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        if "HTTP_ORIGIN" in request.META or request.method == "OPTIONS":
+            return await super().__acall__(request)
+        response = await self.get_response(request)
+        patch_vary_headers(response, ("origin",))
+        return response
 
 
 def is_behind_tls() -> bool:

@@ -1,7 +1,6 @@
 """What bounds work: pools of threads for what would hold up the event loop, places for what takes long."""
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from contextvars import copy_context
 from time import perf_counter
 from typing import TypeVar
 
+from nanobanana.cores import usable_cores
 from nanobanana.errors import ServiceUnavailable
 from nanobanana.metrics import POOL_REFUSALS, POOL_SECONDS, POOL_WAITS
 
@@ -21,7 +21,7 @@ class BoundedPool:
     """Runs functions in at most `threads` threads; with `waiting` more in line, the next one is refused."""
 
     def __init__(self, name: str, *, threads: int | None = None, waiting: int) -> None:
-        count = threads or os.cpu_count() or 1
+        count = threads or usable_cores()
         self.waits, self.work = POOL_WAITS.labels(name), POOL_SECONDS.labels(name)
         self.refusals = POOL_REFUSALS.labels(name)
         self.room = count + waiting

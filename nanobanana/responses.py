@@ -5,13 +5,34 @@ from typing import Any
 
 import orjson
 from django.http import HttpResponse
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, ResponseHeaders
+
+Stored = dict[str, tuple[str, str]]  # by name in lower case: (name, value)
 
 
 def json_response(content: dict[str, Any], status: int = 200) -> HttpResponse:
     body = orjson.dumps(content)
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
     return HttpResponse(body, status=status, headers=headers)
+
+
+def headers_on_wire(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode("latin-1")) for name, value in _stored(response).values()]
+
+
+def prepared(headers: Mapping[str, str]) -> Stored:
+    """Headers for `set_defaults`, checked once and not with each answer."""
+    return ResponseHeaders(headers)._store
+
+
+def set_defaults(response: HttpResponseBase, defaults: Stored) -> None:
+    """Give an answer those headers it does not have."""
+    response.headers._store = {**defaults, **_stored(response)}
+
+
+def _stored(response: HttpResponseBase) -> Stored:
+    """As Django keeps them: going through its mapping takes ten times as long."""
+    return response.headers._store
 
 
 def set_headers(response: HttpResponseBase, headers: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The processes behind `manage.py serve`: workers on one listening socket, and the embedded Redis."""
+"""The processes behind `manage.py serve`: workers on one socket, others for jobs, and the embedded Redis."""
 
 import errno
 import logging
@@ -30,13 +30,6 @@ CALM = 4.0  # seconds; a process that lived longer, and longer than it had to wa
 
 class ServeError(Exception):
     """Serving is not possible; the message is one sentence for the operator."""
-
-
-def usable_cores() -> int:
-    """The cores this process may run on, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def on_stop_signals(handler: Callable[[int, FrameType | None], object]) -> None:
@@ -81,30 +74,25 @@ class Backoff:
         return True
 
 
-class Worker:
-    """One serving process, which can be started again when it has ended."""
+class JobWorker:
+    """One process that does jobs, which can be started again when it has ended."""
 
-    def __init__(self, application: str, listener: socket.socket, shutdown_delay: int) -> None:
-        self._application = application
-        self._listener = listener
-        self._shutdown_delay = shutdown_delay
+    def __init__(self) -> None:
         self.backoff = Backoff()
         self.start()
 
     def start(self) -> None:
-        reader, writer = os.pipe()
-        self._ready = os.fdopen(reader, "rb")
-        inherited = (self._listener.fileno(), writer)
-        numbers = map(str, (*inherited, os.getpid(), self._shutdown_delay))
+        self._run("nanobanana.job_worker", str(os.getpid()))
+
+    def _run(self, module: str, *arguments: str, inherited: Sequence[int] = ()) -> None:
         python_path = filter(None, (str(PROJECT), os.environ.get("PYTHONPATH")))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "nanobanana.worker", self._application, *numbers],
+            [sys.executable, "-m", module, *arguments],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(python_path)},
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the supervisor, which lets running requests end
             pass_fds=inherited,
         )
-        os.close(writer)
 
     @property
     def pid(self) -> int:
@@ -114,11 +102,6 @@ class Worker:
     def exit_code(self) -> int | None:
         """None while it runs; negative when a signal ended it."""
         return self._process.poll()
-
-    @property
-    def answers(self) -> bool:
-        """Its end of the pipe closes when it answers requests, or when it ends."""
-        return self.exit_code is None and bool(select.select([self._ready], [], [], 0)[0])
 
     def ask_to_stop(self) -> None:
         self._process.terminate()
@@ -130,6 +113,32 @@ class Worker:
             logger.error("Worker %d does not stop and is killed.", self.pid)
             self._process.kill()
             self._process.wait()
+
+
+class Worker(JobWorker):
+    """One process that serves."""
+
+    def __init__(self, application: str, listener: socket.socket, shutdown_delay: int) -> None:
+        self._application = application
+        self._listener = listener
+        self._shutdown_delay = shutdown_delay
+        super().__init__()
+
+    def start(self) -> None:
+        reader, writer = os.pipe()
+        self._ready = os.fdopen(reader, "rb")
+        inherited = (self._listener.fileno(), writer)
+        numbers = map(str, (*inherited, os.getpid(), self._shutdown_delay))
+        self._run("nanobanana.worker", self._application, *numbers, inherited=inherited)
+        os.close(writer)
+
+    @property
+    def answers(self) -> bool:
+        """Its end of the pipe closes when it answers requests, or when it ends."""
+        return self.exit_code is None and bool(select.select([self._ready], [], [], 0)[0])
+
+    def wait(self, timeout: float) -> None:
+        super().wait(timeout)
         self._ready.close()
 
 
@@ -142,6 +151,7 @@ class Supervisor:
         listener: socket.socket,
         *,
         workers: int,
+        job_workers: int,
         shutdown_delay: int,
         redis: EmbeddedServer | None,
         on_ready: Callable[[], None],
@@ -152,6 +162,8 @@ class Supervisor:
         self._workers_wanted = workers
         self._shutdown_delay = shutdown_delay
         self._workers: list[Worker] = []
+        self._job_workers_wanted = job_workers
+        self._job_workers: list[JobWorker] = []
         self._redis = redis
         self._redis_backoff = Backoff()
         self._on_ready = on_ready
@@ -192,16 +204,21 @@ class Supervisor:
     def _reload(self, changed_files: set[str]) -> None:
         logger.warning("Restarting the workers: %s changed.", ", ".join(sorted(changed_files)))
         self._stop_workers()
-        for worker in self._workers:
+        for worker in self._all_workers:
             worker.start()
 
     def _look_after_all(self) -> None:
         self._look_after_redis()
-        for worker in self._workers:
+        for worker in self._all_workers:
             self._look_after(worker)
         if not self._was_ready and all(worker.answers for worker in self._workers):
             self._was_ready = True
             self._on_ready()
+            self._job_workers = [JobWorker() for _ in range(self._job_workers_wanted)]
+
+    @property
+    def _all_workers(self) -> list[JobWorker]:
+        return [*self._workers, *self._job_workers]
 
     def _look_after_redis(self) -> None:
         if self._redis is None or self._redis.exit_code is None:
@@ -211,7 +228,7 @@ class Supervisor:
             logger.error("The embedded Redis ended with code %s; it is started again.", exit_code)
             self._redis.launch()
 
-    def _look_after(self, worker: Worker) -> None:
+    def _look_after(self, worker: JobWorker) -> None:
         if worker.exit_code is None or self._reload_on:  # a broken source file waits for its next change
             return
         if not self._was_ready:
@@ -223,8 +240,8 @@ class Supervisor:
 
     def _stop_workers(self) -> None:
         """All at once; who is not gone after the timeout is killed."""
-        for worker in self._workers:
+        for worker in self._all_workers:
             worker.ask_to_stop()
         deadline = time.monotonic() + self._shutdown_delay + STOP_TIMEOUT
-        for worker in self._workers:
+        for worker in self._all_workers:
             worker.wait(max(0.0, deadline - time.monotonic()))

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from dotenv import load_dotenv
 
 from nanobanana import env
+from nanobanana.cores import usable_cores
 from nanobanana.mail_settings import mail_server
 from nanobanana.redisdb import embedded
 from nanobanana.secret import development_secret
@@ -36,6 +37,10 @@ LOG_CONSOLE_LEVEL = env.choice(
 )
 LOG_FILE_SIZE = env.size("LOG_FILE_SIZE", "50MB")
 LOG_FILES = env.integer("LOG_FILES", 5, at_least=2, at_most=1000)  # of each kind
+
+# ---- jobs
+JOB_WORKERS = env.integer("JOB_WORKERS", 1, at_most=64)  # processes that `manage.py serve` starts for them
+JOBS_AT_ONCE = env.integer("JOBS_AT_ONCE", 8, at_least=1, at_most=256)  # of one process
 
 # ---- Redis: named by URL, by host, or embedded
 REDIS_HOST = env.text("REDIS_HOST")
@@ -95,6 +100,7 @@ ALIYUN_REGION = env.text("ALIYUN_REGION")
 ALIYUN_BUCKET = env.bucket("ALIYUN_BUCKET")
 ALIYUN_ENDPOINT = env.url("ALIYUN_ENDPOINT")
 MAX_FILE_SIZE = env.size("MAX_FILE_SIZE", "10MB")
+DECODERS = env.integer("DECODERS", usable_cores(), at_least=1, at_most=64)  # of one process
 MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")
 CLEANUP_GRACE = env.seconds("CLEANUP_GRACE", "24h")
 QUOTA_IMAGES = env.integer("QUOTA_IMAGES", 0)  # of one user; 0 is no limit, here and below
@@ -126,7 +132,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "nanobanana.middleware.identify_and_log",
     "nanobanana.middleware.secure",
-    "corsheaders.middleware.CorsMiddleware",
+    "nanobanana.middleware.CrossOrigin",
 ]
 PASSWORD_HASHERS = ["accounts.passwords.Argon2idHasher", "accounts.passwords.BcryptHasher"]
 CORS_ALLOWED_ORIGINS = [] if "*" in CORS_ORIGIN else CORS_ORIGIN

@@ -8,8 +8,6 @@ from nanobanana.views import HealthViewSet, MetricsViewSet, UnknownViewSet
 
 EVERY_METHOD = ("get", "post", "put", "patch", "delete", "options")
 
-handler404 = "nanobanana.views.unknown"
-
 urlpatterns = [
     path("api/auth/", include("accounts.urls")),
     path("api/", include("chats.urls")),

@@ -1,13 +1,12 @@
 """Calls about the server itself."""
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from rest_framework import serializers
 
 from nanobanana import exposition, health
 from nanobanana.calls import Answer, Call, Fields
 from nanobanana.errors import NotFound, Unauthorized
-from nanobanana.exception_handler import to_response
 from nanobanana.redisdb.fields import now
 from nanobanana.serializers import MomentField, timestamp
 from nanobanana.viewsets import ViewSet
@@ -30,12 +29,16 @@ class ServicesSerializer(serializers.Serializer):
 
 class ParticipantsSerializer(ServicesSerializer):
     worker = serializers.ChoiceField(choices=STATES, help_text="The process that answers.")
+    jobs = serializers.ChoiceField(
+        choices=STATES, help_text="What is done behind requests. This server is ready without it."
+    )
 
 
 class ReasonsSerializer(serializers.Serializer):
     redis = serializers.CharField(required=False, help_text="What is wrong with the database.")
     storage = serializers.CharField(required=False, help_text="What is wrong with the storage of pictures.")
     worker = serializers.CharField(required=False, help_text="Why this process takes no more requests.")
+    jobs = serializers.CharField(required=False, help_text="Why jobs wait.")
 
 
 def _status() -> Fields:
@@ -95,14 +98,18 @@ class HealthViewSet(ViewSet):
     async def ready(self) -> HttpResponse:
         """Whether requests should be sent here; 503 with the reasons when not."""
         problems = await health.obstacles_to_requests()
-        reasons = {name: problem for name, problem in problems.items() if problem}
-        return self.report(problems, {"reasons": reasons} if reasons else {})
+        behind = {"jobs": await health.problem_behind_requests()}
+        reasons = {name: problem for name, problem in (problems | behind).items() if problem}
+        return self.report(problems, {"reasons": reasons} if reasons else {}, behind)
 
-    def report(self, problems: health.Problems, more: dict[str, object]) -> HttpResponse:
+    def report(
+        self, problems: health.Problems, more: dict[str, object], behind: health.Problems | None = None
+    ) -> HttpResponse:
         is_well = not any(problems.values())
         content: dict[str, object] = {"status": "ok" if is_well else "unavailable"}
         if health.may_see_details(self.request.META.get("HTTP_AUTHORIZATION", "")):
-            services = {name: "unavailable" if problem else "ok" for name, problem in problems.items()}
+            every = problems | (behind or {})
+            services = {name: "unavailable" if problem else "ok" for name, problem in every.items()}
             content |= {"timestamp": timestamp(now()), "services": services, **more}
         response = self.answer(content, 200 if is_well else 503)
         if not is_well:
@@ -129,8 +136,3 @@ class MetricsViewSet(ViewSet):
 class UnknownViewSet(ViewSet):
     async def retrieve(self, **_: str) -> HttpResponse:
         raise NotFound("There is nothing at this address.")
-
-
-def unknown(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """The answer where no pattern can match: `GET *`."""
-    return to_response(NotFound("There is nothing at this address."))

@@ -126,7 +126,7 @@ class ViewSet(viewsets.ViewSet):
 
     def _has_already(self, headers: dict[str, str]) -> bool:
         is_read = self.request.method in READING_METHODS
-        known = self.request.headers.get("If-None-Match", "")
+        known = self.request.META.get("HTTP_IF_NONE_MATCH", "")
         return is_read and "ETag" in headers and is_unchanged(known, headers["ETag"])
 
     def _has_key(self, action: str) -> bool:
@@ -143,7 +143,7 @@ class ViewSet(viewsets.ViewSet):
 
     def if_match(self) -> frozenset[int] | None:
         """The revisions at which the caller wants the object changed; None when any will do."""
-        return revisions_named(self.request.headers.get("If-Match"))
+        return revisions_named(self.request.META.get("HTTP_IF_MATCH"))
 
     def answer(
         self, content: dict[str, Any], status: int = 200, *, revision: int | None = None

@@ -34,6 +34,7 @@ os.environ.update(
     JWT_SECRET="a secret for tests only, long enough for HS256",
     JWT_SECRET_PREVIOUS="what these tests signed with before, as long",
     STORAGE_TYPE="local",
+    JOB_WORKERS="0",
     RATE_LIMIT_MAX_REQUESTS="0",
     PUBLIC_BASE_URL="http://testserver",
 )

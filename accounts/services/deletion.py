@@ -8,7 +8,7 @@ from accounts.models import Password, User
 from accounts.services.access import Visitor
 from accounts.services.devices import sign_out_everywhere
 from accounts.services.profile import confirm_password
-from nanobanana.periodic import PeriodicJob
+from nanobanana.jobs import job
 from nanobanana.redisdb.unit_of_work import unit_of_work
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ async def finish_deletion(user_id: str, email: str) -> None:
     await User.objects.end_deletion(user_id)
 
 
+@job("finish deletions", every=60)
 async def finish_deletions() -> None:
     """Take up the deletions that were left behind; one that fails again does not stop the others."""
     for user_id, email in (await User.objects.deletions()).items():
@@ -48,6 +49,3 @@ async def finish_deletions() -> None:
             await finish_deletion(user_id, email)
         except Exception:
             logger.exception("The deletion of %s is not finished", user_id)
-
-
-FINISHING = PeriodicJob("finishing deletions", every=60, run=finish_deletions)

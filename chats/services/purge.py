@@ -12,7 +12,7 @@ from django.conf import settings
 
 from chats.models import HIDDEN, TRASHED, HiddenSession, Session, TrashedSession
 from chats.services.removal import remove_hidden
-from nanobanana.periodic import PeriodicJob
+from nanobanana.jobs import job
 from nanobanana.redisdb.exceptions import CommitRefused
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.unit_of_work import unit_of_work
@@ -28,6 +28,7 @@ def trash_ends() -> datetime:
     return now() - timedelta(days=settings.TRASH_DAYS)
 
 
+@job("purge", every=3600, time_limit=3600)
 async def purge_due() -> None:
     """Purge what is due, of all users; one who cannot be purged now does not stop the others."""
     passed_over = 0
@@ -91,6 +92,3 @@ async def _hidden(session: Session) -> HiddenSession | None:
             return HiddenSession.objects.receive(work, session, removable_at=now())
     except CommitRefused:
         return None
-
-
-PURGING = PeriodicJob("purging", every=3600, run=purge_due)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar, TypeVarTuple
 
-from media_store.imaging import KINDS
+from media_store.pictures import KINDS
 from media_store.storage.base import CHUNK_SIZE, KEY, Address, ObjectNotFound, StorageUnavailable, checked
 from nanobanana.errors import APIError, StorageFull
 from nanobanana.pools import BoundedPool

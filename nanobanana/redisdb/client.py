@@ -5,6 +5,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from hiredis import pack_command
+from redis import Redis as BlockingRedis
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -14,6 +15,7 @@ CONNECTIONS = 64  # of one process; a request that finds none free waits for one
 SECONDS_TO_CONNECT = 2
 SECONDS_TO_ANSWER = 2.5  # one call, with its retries
 RETRIES = 2
+SECONDS_OF_A_THREAD = 10  # one call of the blocking client
 
 _url = ""
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Redis] = WeakKeyDictionary()
@@ -66,6 +68,17 @@ def connect(url: str) -> Redis:
     )
     pool.connection_class = type("PackingConnection", (PackingMixin, pool.connection_class), {})
     return Redis.from_pool(pool)
+
+
+def connect_blocking() -> BlockingRedis:
+    """A client for threads, which may wait and tries nothing again: it may not be safe to."""
+    return BlockingRedis.from_url(
+        _url,
+        protocol=2,
+        retry=None,
+        socket_timeout=SECONDS_OF_A_THREAD,
+        socket_connect_timeout=SECONDS_TO_CONNECT,
+    )
 
 
 async def ask(*command: str | int) -> Any:

@@ -8,12 +8,14 @@ Strings arrive from Redis decoded as UTF-8 with surrogateescape, so that bytes s
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Generic, Self, TypeVar, overload
 
 from nanobanana.redisdb.exceptions import FieldError
 from nanobanana.redisdb.ids import EPOCH, MILLISECOND, is_id
 
 T = TypeVar("T")
+VALUES_REMEMBERED = 8192  # of times and numbers each: lists show the same ones again and again
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 
 
@@ -50,6 +52,11 @@ class Field(Generic[T]):
 
     def to_python(self, stored: str) -> T:
         raise NotImplementedError
+
+    @property
+    def reader(self) -> Callable[[str], T]:
+        """`to_python`, in as few calls as it can be had."""
+        return self.to_python
 
     def _encode(self, text: str) -> bytes:
         try:
@@ -101,6 +108,10 @@ class Nullable(Field[T | None], Generic[T]):
     def to_python(self, stored: str) -> T:
         return self.field.to_python(stored)
 
+    @property
+    def reader(self) -> Callable[[str], T]:
+        return self.field.reader
+
 
 class TextField(Field[str]):
     """Text, of any length and script."""
@@ -137,6 +148,10 @@ class IntegerField(Field[int]):
 
     def to_python(self, stored: str) -> int:
         return _whole_number(stored)
+
+    @property
+    def reader(self) -> Callable[[str], int]:
+        return _whole_number
 
 
 class CounterField(IntegerField):
@@ -177,7 +192,11 @@ class DateTimeField(Field[datetime]):
         return str(milliseconds(value))
 
     def to_python(self, stored: str) -> datetime:
-        return EPOCH + timedelta(milliseconds=_whole_number(stored))
+        return _moment(stored)
+
+    @property
+    def reader(self) -> Callable[[str], datetime]:
+        return _moment
 
 
 class JSONField(Field[Any]):
@@ -190,6 +209,8 @@ class JSONField(Field[Any]):
             raise FieldError(f"{self.name} takes what JSON can say: {error}.") from error
 
     def to_python(self, stored: str) -> Any:
+        if stored == "{}":  # most are empty
+            return {}
         return _from_json(stored)
 
 
@@ -237,6 +258,12 @@ def _fits(number: int) -> bool:
     return SMALLEST_INTEGER <= number <= LARGEST_INTEGER
 
 
+@lru_cache(VALUES_REMEMBERED)
+def _moment(stored: str) -> datetime:
+    return EPOCH + timedelta(milliseconds=_whole_number(stored))
+
+
+@lru_cache(VALUES_REMEMBERED)
 def _whole_number(stored: str) -> int:
     """Read what `str` wrote; `int` alone takes blanks, underscores and digits of other scripts too."""
     number = int(stored)

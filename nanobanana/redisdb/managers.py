@@ -3,7 +3,7 @@
 Reads are coroutines with Django's `a…` names; writes add steps to a unit of work.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -369,8 +369,10 @@ def _key_of(required: Model | str | None) -> list[str]:
     return [required if isinstance(required, str) else required.key]
 
 
-def from_related(model: type[M], owner_id: str, ids: Iterable[str], related: Related) -> list[M]:
+def from_related(model: type[M], owner_id: str, ids: Collection[str], related: Related) -> list[M]:
     """The objects of these ids among the related ones, in the order of the ids; the absent are left out."""
+    if not ids:
+        return []
     prefix = model.key_prefix(owner_id)
     return [
         model.from_hash(owner_id, identifier, related[prefix + identifier])

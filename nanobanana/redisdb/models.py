@@ -20,16 +20,20 @@ class Model:
     kind: ClassVar[str]
     indexes: ClassVar[tuple[Index, ...]] = ()
     fields: ClassVar[dict[str, Field[Any]]] = {}
-    _readers: ClassVar[tuple[tuple[str, Callable[[str], Any], Callable[[None], Any]], ...]] = ()
+    _readers: ClassVar[tuple[tuple[str, Callable[[str], Any], Field[Any]], ...]] = ()
 
     def __init_subclass__(cls) -> None:
         declared = {name: field for name, field in vars(cls).items() if isinstance(field, Field)}
         cls.fields = {**cls.fields, **declared}
-        cls._readers = tuple((name, field.to_python, field.read) for name, field in cls.fields.items())
+        cls._readers = tuple((name, field.reader, field) for name, field in cls.fields.items())
 
     def __init__(self, owner_id: str, id: str, **values: Any) -> None:
         self.owner_id = owner_id
         self.id = id
+        if values:
+            self._set(values)
+
+    def _set(self, values: dict[str, Any]) -> None:
         unknown = values.keys() - self.fields.keys()
         if unknown:
             raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}.")
@@ -78,9 +82,11 @@ class Model:
         stored = dict(zip(pairs[::2], pairs[1::2], strict=True))
         values = self.__dict__
         try:
-            for name, to_python, read in self._readers:
-                text = stored.get(name)
-                values[name] = read(None) if text is None else to_python(text)
+            for name, read, field in self._readers:
+                if name in stored:
+                    values[name] = read(stored[name])
+                else:
+                    values[name] = None if field.nullable else field.read(None)
         except Exception:  # a field holds what it never wrote: `read` says which
             for name, field in self.fields.items():
                 values[name] = field.read(stored.get(name))

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 
-from accounts.services.deletion import FINISHING
 from accounts.tokens import read_access_token
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import global_key, owner_key
@@ -40,14 +39,6 @@ async def anybody(server: WebServer) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def email() -> str:
     return f"newcomer{next(_numbers)}@example.com"
-
-
-@pytest.fixture
-async def nobody_finishes_deletions(server: WebServer) -> AsyncIterator[None]:
-    """The server's own turn at interrupted deletions waits until the test is over."""
-    await get_client().set(FINISHING.turn_key, "a test")
-    yield
-    await get_client().delete(FINISHING.turn_key)
 
 
 def registration(email: str, **fields: Any) -> dict[str, Any]:

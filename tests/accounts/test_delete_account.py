@@ -21,9 +21,8 @@ from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.keys import global_key
 from nanobanana.redisdb.unit_of_work import unit_of_work
 from tests.accounts.conftest import keys_of, lasting_keys_of, registration, sign_in
+from tests.support.jobs import forget_all, working
 from tests.support.people import PASSWORD, PATIENCE, Person
-from tests.support.redis_server import RunningRedis
-from tests.support.web_server import serve_in_another_process
 
 DELETIONS = global_key("deletions")
 DAY = 86_400  # seconds
@@ -193,7 +192,6 @@ STEPS: dict[str, Callable[[], tuple[object, str]]] = {
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
-@pytest.mark.usefixtures("nobody_finishes_deletions")
 async def test_a_deletion_that_broke_off_is_finished_later(
     anybody: httpx.AsyncClient, alice: Person, step: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +215,6 @@ async def test_a_deletion_that_could_not_begin_changes_nothing(
     assert (await alice.get("/api/auth/me")).status_code == 200
 
 
-@pytest.mark.usefixtures("nobody_finishes_deletions")
 async def test_one_that_fails_again_does_not_stop_the_others(
     anybody: httpx.AsyncClient, alice: Person, mallory: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,7 +228,6 @@ async def test_one_that_fails_again_does_not_stop_the_others(
         await assert_gone(anybody, person)
 
 
-@pytest.mark.usefixtures("nobody_finishes_deletions")
 async def test_an_address_taken_meanwhile_stays_with_its_new_owner(
     anybody: httpx.AsyncClient, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,27 +248,12 @@ async def until_finished(person: Person) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_a_process_that_starts_finishes_what_another_left(
+async def test_a_worker_finishes_what_a_killed_process_left(
     anybody: httpx.AsyncClient, alice: Person
 ) -> None:
     await fill(alice)
     await User.objects.begin_deletion(User(alice.id, alice.id, email=alice.email))
-    await get_client().delete(deletion.FINISHING.turn_key)
-    async with serve_in_another_process():
+    await forget_all()
+    async with working(deletion.finish_deletions):
         await until_finished(alice)
-    await assert_gone(anybody, alice)
-
-
-async def test_looking_after_deletions_outlives_a_lost_redis(
-    anybody: httpx.AsyncClient, alice: Person, redis_server: RunningRedis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await User.objects.begin_deletion(User(alice.id, alice.id, email=alice.email))
-    await get_client().delete(deletion.FINISHING.turn_key)
-    monkeypatch.setattr(deletion.FINISHING, "every", 0.05)
-    redis_server.kill()
-    task = asyncio.create_task(deletion.FINISHING.keep_running())
-    await asyncio.sleep(0.2)
-    redis_server.restart()
-    await until_finished(alice)
-    task.cancel()
     await assert_gone(anybody, alice)

@@ -71,6 +71,11 @@ def corners(width: int, height: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.NEAREST)
 
 
+def black_picture(width: int, height: int) -> bytes:
+    """As many pixels as you like in a few kilobytes."""
+    return encode(Image.new("1", (width, height)), "PNG")
+
+
 def private_exif(orientation: int = 1) -> Image.Exif:
     """A block of tags with a position, maker notes, a description and a preview's worth of bytes."""
     exif = Image.Exif()

@@ -7,16 +7,24 @@ import signal
 from typing import Any
 
 import pytest
-from PIL import Image as Picture
 
-from media_store import imaging, services
+from media_store import decoding
 from media_store.metadata import strip
 from media_store.models import Image
 from nanobanana import asgi
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER
 from nanobanana.redisdb.managers import Window
-from tests.media_store.pictures import corners, decode, encode, private_exif, sample
-from tests.media_store.uploads import field, file, form, post_form, send_and_leave, stored_keys, until
+from tests.media_store.pictures import black_picture, corners, decode, encode, private_exif, sample
+from tests.media_store.uploads import (
+    field,
+    file,
+    form,
+    large_turn,
+    post_form,
+    send_and_leave,
+    stored_keys,
+    until,
+)
 from tests.support.consistency import inconsistencies
 from tests.support.people import Person, picture
 from tests.support.redis_server import RunningRedis
@@ -33,11 +41,6 @@ async def nothing_stored(*people: Person) -> bool:
         if page.total or await stored_keys(person.id):
             return False
     return True
-
-
-def black_picture(width: int, height: int) -> bytes:
-    """As many pixels as you like in a few kilobytes."""
-    return encode(Picture.new("1", (width, height)), "PNG")
 
 
 async def test_it_answers_with_the_image_and_tells_the_devices_in_the_session(
@@ -343,12 +346,12 @@ async def test_a_client_that_leaves_before_the_answer_leaves_all_or_nothing(
 
 
 async def begin_upload(person: Person, session: dict[str, Any], **options: Any) -> asyncio.Task[Any]:
-    """An upload that waits for its turn in the pool."""
-    room = services._pool.room
+    """An upload that waits for its turn among large pictures."""
+    room = decoding.pool.room
     upload = asyncio.create_task(person.upload(session["id"], black_picture(4000, 3100), **options))
 
     async def has_begun() -> bool:
-        return services._pool.room < room
+        return decoding.pool.room < room
 
     await until(has_begun)
     return upload
@@ -357,7 +360,7 @@ async def begin_upload(person: Person, session: dict[str, Any], **options: Any) 
 async def test_a_session_deleted_meanwhile_gets_no_picture_and_no_bytes_stay(
     alice: Person, session: dict[str, Any]
 ) -> None:
-    with imaging.one_large_picture:
+    with large_turn():
         upload = await begin_upload(alice, session)
         await alice.phone.delete(f"/api/sessions/{session['id']}")
     answer = await upload
@@ -367,7 +370,7 @@ async def test_a_session_deleted_meanwhile_gets_no_picture_and_no_bytes_stay(
 
 
 async def test_an_account_deleted_meanwhile_keeps_no_bytes(alice: Person, session: dict[str, Any]) -> None:
-    with imaging.one_large_picture:
+    with large_turn():
         upload = await begin_upload(alice, session)
         await alice.phone.delete("/api/auth/me", {"password": alice.password})
     assert (await upload).status_code in {401, 404}
@@ -378,7 +381,7 @@ async def test_a_database_that_answers_too_late_leaves_no_record_without_its_byt
     alice: Person, session: dict[str, Any], redis_server: RunningRedis
 ) -> None:
     """The commit is done after the request gave up: the bytes must be there all the same."""
-    with imaging.one_large_picture:
+    with large_turn():
         upload = await begin_upload(alice, session)
         os.kill(redis_server.pid, signal.SIGSTOP)
     try:
@@ -395,7 +398,7 @@ async def test_a_database_that_answers_too_late_leaves_no_record_without_its_byt
 async def test_a_lost_database_is_told_and_the_upload_can_be_repeated(
     alice: Person, session: dict[str, Any], redis_server: RunningRedis
 ) -> None:
-    with imaging.one_large_picture:
+    with large_turn():
         upload = await begin_upload(alice, session)
         redis_server.kill()
     try:

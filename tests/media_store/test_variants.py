@@ -2,13 +2,12 @@
 
 import asyncio
 import io
-import threading
 from typing import Any
 
 import pytest
 
-from media_store import rendering
-from media_store.imaging import make_variant
+from media_store import decoding, rendering
+from media_store.decoding import make_variant
 from media_store.links import media_url
 from media_store.models import Image
 from media_store.storage import get_storage
@@ -45,11 +44,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The variants that the server in this process makes."""
     names: list[str] = []
 
-    def make_and_tell(file: io.BytesIO, variant: str) -> bytes:
+    async def make_and_tell(file: io.BytesIO, variant: str) -> bytes:
         names.append(variant)
-        return make_variant(file, variant)
+        return await make_variant(file, variant)
 
-    monkeypatch.setattr(rendering, "make_variant", make_and_tell)
+    monkeypatch.setattr(decoding, "make_variant", make_and_tell)
     return names
 
 
@@ -229,16 +228,16 @@ async def test_they_go_with_the_picture(alice: Person, image: dict[str, Any]) ->
 async def test_one_that_is_made_while_the_picture_is_deleted_does_not_stay(
     alice: Person, image: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, may_end = threading.Event(), threading.Event()
+    begun, may_end = asyncio.Event(), asyncio.Event()
 
-    def make_later(file: io.BytesIO, variant: str) -> bytes:
+    async def make_later(file: io.BytesIO, variant: str) -> bytes:
         begun.set()
-        assert may_end.wait(5)
-        return make_variant(file, variant)
+        await may_end.wait()
+        return await make_variant(file, variant)
 
-    monkeypatch.setattr(rendering, "make_variant", make_later)
+    monkeypatch.setattr(decoding, "make_variant", make_later)
     asked = asyncio.create_task(fetch(alice, image["variants"]["small"]))
-    await asyncio.to_thread(begun.wait, 5)
+    await begun.wait()
     await alice.delete(f"/api/images/{image['id']}")
     may_end.set()
     assert (await asked).status_code == 404

@@ -1,10 +1,13 @@
 """What an upload leaves behind: keys of the storage, and forms that no client library would send."""
 
 import asyncio
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
 
+from media_store import decoding
+from media_store.decoders.turns import Turns
 from media_store.storage import get_storage
 from tests.support.people import Device
 
@@ -57,3 +60,8 @@ async def until(condition: Any, patience: float = 5) -> None:
     async with asyncio.timeout(patience):
         while not await condition():  # noqa: ASYNC110  # what changes is in another process
             await asyncio.sleep(0.02)
+
+
+def large_turn() -> AbstractContextManager[None]:
+    """Have large pictures wait, in whatever process they are decoded."""
+    return Turns(decoding.decoders.turns, decoding.decoders.cores).large()

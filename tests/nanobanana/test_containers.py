@@ -15,7 +15,7 @@ from django.conf import settings
 from redis import Redis
 from redis.exceptions import AuthenticationError, ConnectionError
 
-from nanobanana import asgi, server, worker
+from nanobanana import asgi, job_worker, server, worker
 from nanobanana.redisdb import embedded
 from scripts.image_files import Ignored, Step, files_let_in, stages_of, steps_of
 from tests.support.redis_server import shipped_binary
@@ -121,6 +121,10 @@ def test_there_is_time_to_stop(services: dict[str, Any]) -> None:
     assert seconds(services["app"]["stop_grace_period"]) > needed
     assert seconds(services["redis"]["stop_grace_period"]) > embedded.STOP_TIMEOUT
     assert int(re.findall(r"TimeoutStopSec=(\d+)", text_of("deploy/systemd/nanobanana.service"))[0]) > needed
+    assert seconds(services["worker"]["stop_grace_period"]) > job_worker.GRACE + job_worker.REST
+    assert job_worker.GRACE + job_worker.REST <= server.STOP_TIMEOUT
+    unit = text_of("deploy/systemd/nanobanana-worker.service")
+    assert int(re.findall(r"TimeoutStopSec=(\d+)", unit)[0]) > job_worker.GRACE + job_worker.REST
     assert int(re.findall(r"--stop-timeout (\d+)", text_of("README.md"))[0]) > needed
 
 
@@ -129,6 +133,13 @@ def seconds(span: str) -> int:
 
 
 # ---- compose
+def test_jobs_are_done_by_one_service_alone(services: dict[str, Any]) -> None:
+    app, worker = services["app"], services["worker"]
+    assert app["environment"]["JOB_WORKERS"] == "0"
+    assert worker["command"] == ["python", "manage.py", "worker"]
+    assert (worker["environment"], worker["volumes"]) == (app["environment"], app["volumes"])
+
+
 def test_every_image_is_pinned(services: dict[str, Any]) -> None:
     foreign = [service["image"] for service in services.values() if "build" not in service]
     foreign += [step.words[0] for step in steps_of(ROOT / "Dockerfile") if step.name == "FROM"]

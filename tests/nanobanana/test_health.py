@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import sys
+import time
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import orjson
 import pytest
 
 from media_store.storage import LocalStorage
-from nanobanana import health, stopping
+from nanobanana import health, job_queue, stopping
 from nanobanana.errors import ServiceUnavailable
 from nanobanana.redisdb import client
 from tests.support.outages import evicting, full, replica
@@ -20,7 +22,14 @@ from tests.support.people import Person
 from tests.support.redis_server import RunningRedis
 
 PROJECT = Path(__file__).resolve().parents[2]
-WELL = {"redis": "ok", "storage": "ok", "worker": "ok"}
+WELL = {"redis": "ok", "storage": "ok", "worker": "ok", "jobs": "ok"}
+
+
+@pytest.fixture(autouse=True)
+async def _somebody_does_jobs(redis_server: RunningRedis) -> AsyncIterator[None]:
+    await client.ask("ZADD", job_queue.HEARTBEATS, int(time.time() * 1000), "somebody")
+    yield
+    await client.ask("DEL", job_queue.HEARTBEATS)
 
 
 @pytest.fixture
@@ -94,7 +103,7 @@ async def test_it_is_not_ready_without_redis(alice: Person, redis_server: Runnin
     redis_server.kill()
     answer = await alice.laptop.http.get("/health/ready")
     redis_server.restart()
-    assert_not_ready(answer, redis="does not answer")
+    assert_not_ready(answer, redis="does not answer", jobs="does not answer")
     assert (await alice.laptop.http.get("/health/ready")).status_code == 200
 
 
@@ -105,7 +114,16 @@ async def test_it_is_not_ready_while_redis_is_silent(
     os.kill(redis_server.pid, signal.SIGSTOP)
     answer = await alice.laptop.http.get("/health/ready")
     os.kill(redis_server.pid, signal.SIGCONT)
-    assert_not_ready(answer, redis="does not answer")
+    assert_not_ready(answer, redis="does not answer", jobs="does not answer")
+
+
+async def test_it_is_ready_while_nobody_does_jobs_and_says_so(alice: Person) -> None:
+    long_ago = int((time.time() - job_queue.DEAD_AFTER - 1) * 1000)
+    await client.ask("ZADD", job_queue.HEARTBEATS, long_ago, "somebody")
+    answer = await alice.laptop.http.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    assert answer.json()["services"] == WELL | {"jobs": "unavailable"}
+    assert "manage.py worker" in answer.json()["reasons"]["jobs"]
 
 
 async def test_it_is_not_ready_while_redis_takes_no_writes(alice: Person) -> None:

@@ -13,15 +13,16 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis import Redis, RedisError
 
 from nanobanana import metric_files
+from nanobanana.cores import usable_cores
 from nanobanana.redisdb.embedded import EmbeddedServer, EmbeddedServerError
-from nanobanana.server import ServeError, Supervisor, listen, on_stop_signals, usable_cores
+from nanobanana.server import ServeError, Supervisor, listen, on_stop_signals
 
 OLDEST_REDIS = (6, 2)
 HOSTS_OF_THIS_MACHINE = ("127.0.0.1", "0.0.0.0", "::1", "::")
 
 
 class Command(BaseCommand):
-    help = "Serve HTTP and WebSocket on one port, with an embedded Redis when none is configured."
+    help = "Serve HTTP and WebSocket on one port and do jobs, with an embedded Redis when none is configured."
     application = "nanobanana.asgi:application"
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -52,11 +53,13 @@ class Command(BaseCommand):
             listener = running.enter_context(listen(host, port))
             port = listener.getsockname()[1]
             os.environ["PORT"] = str(port)  # the workers' settings name it in the URLs of pictures
+            os.environ.setdefault("DECODERS", str(max(1, usable_cores() // workers)))  # they share the cores
             metric_files.begin(settings.VAR_DIR / "metrics" / str(port))
             Supervisor(
                 self.application,
                 listener,
                 workers=workers,
+                job_workers=settings.JOB_WORKERS,
                 shutdown_delay=0 if reload_on else settings.SHUTDOWN_DELAY,
                 redis=embedded,
                 on_ready=lambda: self.announce(host, port, workers),

@@ -1,0 +1,94 @@
+"""A process that decodes pictures: `python -m media_store.decoders.child CHANNEL TURNS CORES SECONDS BYTES`.
+
+CHANNEL is the number of an inherited socket, on which an empty line says that the process is ready. Then each
+request is a line of JSON with two files, one to read and one to write; each answer is a line of JSON.
+TURNS is the file of `turns.py`; SECONDS of CPU time for a picture and BYTES of memory are the limits.
+The process knows no setting and no secret, and ends with who started it.
+"""
+
+import json
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from media_store import imaging
+from media_store.decoders.turns import Turns
+from nanobanana.errors import APIError
+
+LONGEST_REQUEST = 4096  # bytes
+
+Answer = dict[str, Any]
+
+
+def prepare(source: BinaryIO, target: BinaryIO, turns: Turns) -> Answer:
+    picture = imaging.prepare(source, turns.large())
+    target.write(picture.original)
+    target.write(picture.thumbnail)
+    return {
+        "info": asdict(picture.info),
+        "size": len(picture.original),
+        "sha256": picture.sha256,
+        "blurhash": picture.blurhash,
+        "colour": picture.colour,
+    }
+
+
+def make_variant(source: BinaryIO, target: BinaryIO, turns: Turns, variant: str) -> Answer:
+    target.write(imaging.make_variant(source, variant, turns.large()))
+    return {}
+
+
+CALLS: dict[str, Callable[..., Answer]] = {"prepare": prepare, "make_variant": make_variant}
+
+
+def main(channel_number: int, turns_path: str, cores: int, seconds: float, memory: int) -> None:
+    limit_memory(memory)
+    turns = Turns(Path(turns_path), cores)
+    with socket.socket(fileno=channel_number) as channel:
+        channel.sendall(b"\n")
+        while request := receive(channel):
+            with turns.place(), limited_time(seconds):
+                answer = answer_to(*request, turns)
+            channel.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def receive(channel: socket.socket) -> tuple[Answer, int, int] | None:
+    """The next request and its files; None when nobody will ask any more."""
+    line, files, _, _ = socket.recv_fds(channel, LONGEST_REQUEST, 2)
+    return (json.loads(line), *files) if line else None
+
+
+def answer_to(request: Answer, source_number: int, target_number: int, turns: Turns) -> Answer:
+    with open(source_number, "rb") as source, open(target_number, "wb") as target:
+        try:
+            return CALLS[request["call"]](source, target, turns, *request["arguments"])
+        except APIError as error:
+            return {"error": error.code, "message": error.message}
+
+
+def limit_memory(size: int) -> None:
+    """Have an allocation fail instead of this machine; and no picture of a user goes into a dump."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":  # others do not keep this limit, or refuse it
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+
+@contextmanager
+def limited_time(seconds: float) -> Iterator[None]:
+    """The system ends this process after `seconds` of work, whatever a decoder is doing; waiting is free."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+if __name__ == "__main__":
+    _, channel, turns, cores, seconds, memory = sys.argv
+    main(int(channel), turns, int(cores), float(seconds), int(memory))

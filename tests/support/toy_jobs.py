@@ -1,0 +1,37 @@
+"""`python -m tests.support.toy_jobs`: a worker with these jobs, which notices quickly that others died."""
+
+import asyncio
+import os
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nanobanana.settings")
+django.setup()
+
+from nanobanana import job_broker, job_queue, job_worker  # noqa: E402
+from nanobanana.jobs import job  # noqa: E402
+from nanobanana.redisdb.client import get_client  # noqa: E402
+
+STARTS, EFFECTS = "toy:starts", "toy:effects"
+
+
+@job("toy slow")
+async def slow(*, name: str) -> None:
+    """Say which process does it, and in the end that it is done; hang while there is `toy:hang`."""
+    await get_client().rpush(STARTS, os.getpid())
+    while await get_client().exists("toy:hang"):  # noqa: ASYNC110  # the test is another process
+        await asyncio.sleep(0.02)
+    await get_client().rpush(EFFECTS, name)
+
+
+def be_quick() -> None:
+    job_queue.DEAD_AFTER = 1.5
+    job_broker.HEARTBEAT_EVERY = 0.3
+    job_worker.TICK = 0.3
+    job_worker.GRACE = 0.5
+
+
+if __name__ == "__main__":
+    be_quick()
+    job_worker.JOBS = (slow,)
+    job_worker.run()
