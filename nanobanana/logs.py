@@ -23,6 +23,7 @@ from nanobanana.request_ids import NOTHING, at_hand
 Event = MutableMapping[str, Any]
 
 OURS = ("nanobanana", "accounts", "chats", "media_store", "realtime")
+SIGNING = ("botocore", "urllib3", "oss2")  # their chatter holds signatures, whatever level the others have
 # The query of an address, a JSON Web Token, a Bearer's token, an e-mail address, a password in a URL.
 SECRETS = re.compile(
     r"(?<=\?)\S+|\beyJ[\w.-]+|(?<=\bBearer )\S+|[^\s<>\"'(:,]+@[^\s<>\"'),]+\.[^\s<>\"'),]+|(?<=://)\S*@"
@@ -199,6 +200,10 @@ def standard_library(level: int) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "handlers": {"events": {"class": "nanobanana.logs.Handler"}},
-        "loggers": {name: {"level": level} for name in OURS} | {"django": {"level": "NOTSET"}},
+        "loggers": {
+            **{name: {"level": level} for name in OURS},
+            **{name: {"level": "WARNING"} for name in SIGNING},
+            "django": {"level": "NOTSET"},  # without the handlers that Django gives it
+        },
         "root": {"handlers": ["events"], "level": max(level, logging.WARNING)},
     }
