@@ -1,19 +1,22 @@
 """Where sessions and messages are stored and found."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from chats.claims import KeptRevisions
 from chats.search.indexing import MESSAGE_POSTINGS, TITLE_POSTINGS, Range, SearchedManager
 from chats.search.matching import Document
 from chats.search.query import parse
 from chats.search.words import EVERYTHING, terms_of
+from nanobanana.redisdb.claims import Claim
 from nanobanana.redisdb.client import ask, ask_all, get_client
 from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.families import ID, Family
 from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.ids import EPOCH, MILLISECOND
 from nanobanana.redisdb.indexes import Index
@@ -170,6 +173,11 @@ class SessionManager(SearchedManager[S]):
         async for user_id, _ in get_client().zscan_iter(NOTES, count=USERS_AT_ONCE):
             yield user_id
 
+    async def note_of(self, user_id: str) -> datetime | None:
+        """From when on the user is noted to have something to remove."""
+        note = await ask("ZSCORE", NOTES, user_id)
+        return None if note is None else EPOCH + int(float(note)) * MILLISECOND
+
     async def settle_removal(self, user_id: str, note: str, due: datetime | None, later: datetime) -> None:
         """Put the next moment into the note that was read; without one it is looked at `later`, then goes."""
         following = "" if due is None else milliseconds(due)
@@ -265,6 +273,13 @@ class MessageManager(SearchedManager["Message"]):
         if ids:
             edits = index.removesuffix("messages") + "edits"
             work.write("unindex", owner_key(work.owner_id, edits), *ids)
+
+    def families(self) -> Iterator[Family]:
+        yield from super().families()
+        yield Family(f"message:{ID}:revisions", of_key=self._kept_revisions)
+
+    def _kept_revisions(self, owner_id: str, key: str) -> Iterator[Claim]:
+        yield KeptRevisions(key, key.removesuffix(":revisions"), REVISIONS_KEPT)
 
     def revisions_key(self, message: "Message") -> str:
         return f"{message.key}:revisions"

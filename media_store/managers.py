@@ -1,10 +1,12 @@
 """Where the records of pictures are stored and found."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nanobanana.redisdb.claims import Claim, Gone
 from nanobanana.redisdb.client import ask
 from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.families import Family
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import is_id
 from nanobanana.redisdb.keys import owner_key
@@ -52,6 +54,18 @@ class ImageManager(Manager["Image"]):
     async def apage_of_session(self, user_id: str, session_id: str, window: Window) -> "Page[Image]":
         """The pictures of a session of any kind."""
         return await self.apage(user_id, self.model.indexes[1].name.format(session_id=session_id), window)
+
+    def excuses(self, instance: "Image", key: str) -> Sequence[str]:
+        """The list of all pictures need not have those of a session that is not shown yet."""
+        is_list = key in self.model.indexes[0].entries_of(instance)
+        return [owner_key(instance.owner_id, "hidden-session", instance.session_id)] if is_list else []
+
+    def families(self) -> Iterator[Family]:
+        yield from super().families()
+        yield Family(REMOVED, of_member=self._gone)
+
+    def _gone(self, owner_id: str, key: str, image_id: str) -> Iterator[Claim]:
+        yield Gone(key, image_id, self.model.key_prefix(owner_id) + image_id)
 
     def create(self, work: UnitOfWork, instance: "Image") -> None:
         super().create(work, instance)

@@ -13,6 +13,7 @@ from nanobanana.redisdb.fields import (
 )
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.models import Model
+from nanobanana.redisdb.tallies import References, Total
 
 UPLOADED = "uploaded"
 
@@ -21,7 +22,7 @@ class Image(Model):
     """A picture of a user; `ref_count` messages show it. Sizes are in pixels (upright) and bytes."""
 
     kind = "image"
-    session_id = ReferenceField(to="session")
+    session_id = ReferenceField(to="session", may_dangle=True)  # others can show what outlives it
     type = TextField(default=UPLOADED)
     mime = TextField()
     width = IntegerField()
@@ -33,7 +34,7 @@ class Image(Model):
     shows_in_browsers = BooleanField(default=True)
     blurhash = Nullable(TextField())
     colour = Nullable(TextField())  # the dominant one, #rrggbb
-    ref_count = CounterField(zero_index="images:unreferenced")
+    ref_count = CounterField(zero_index="images:unreferenced", counts=References("message", "image_ids"))
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
 
@@ -49,7 +50,7 @@ class Usage(Model):
     """What the pictures of a user come to, which every commit on them keeps right; `bytes` of originals."""
 
     kind = "usage"
-    images = CounterField()
-    bytes = CounterField()
+    images = CounterField(counts=Total("image"))
+    bytes = CounterField(counts=Total("image", "size"))
 
     objects = UsageManager()

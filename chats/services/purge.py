@@ -13,6 +13,7 @@ from django.conf import settings
 from chats.models import HIDDEN, TRASHED, HiddenSession, Session, TrashedSession
 from chats.services.removal import remove_hidden
 from nanobanana.jobs import job
+from nanobanana.redisdb.checking import Findings
 from nanobanana.redisdb.exceptions import CommitRefused
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.unit_of_work import unit_of_work
@@ -28,7 +29,7 @@ def trash_ends() -> datetime:
     return now() - timedelta(days=settings.TRASH_DAYS)
 
 
-@job("purge", every=3600, time_limit=3600)
+@job("purge", every=60, time_limit=3600)
 async def purge_due() -> None:
     """Purge what is due, of all users; one who cannot be purged now does not stop the others."""
     passed_over = 0
@@ -64,6 +65,18 @@ async def users_with_trash() -> AsyncIterator[str]:
     """The ids of all users who may have something in the trash, or hidden."""
     async for user_id in HiddenSession.objects.all_noted():
         yield user_id
+
+
+async def check_note(*, findings: Findings, user_id: str, repair: bool) -> None:
+    """Who has something to remove is noted, for no later than it is due."""
+    due = await _next_due(user_id)
+    note = await HiddenSession.objects.note_of(user_id)
+    if due is None or (note is not None and note <= due) or await _next_due(user_id) != due:
+        return
+    if repair:
+        await HiddenSession.objects.note_removal(user_id, due)
+    noted = f"noted for {note}" if note else "not noted"
+    findings.found(f"{user_id} has something to purge from {due} on, and is {noted}.", is_mended=repair)
 
 
 async def _settle(user_id: str, note: str) -> bool:

@@ -112,7 +112,7 @@ async def test_the_checker_notices_a_wrong_count(alice: Person, session: dict[st
     await alice.make_image(session["id"])
     await get_client().hincrby(usage_key(alice.id), "bytes", 1)
     [fault] = await inconsistencies([alice.id])
-    assert "is counted" in fault
+    assert "in bytes of" in fault
 
 
 async def test_one_picture_too_many_is_refused_with_what_is_used(
