@@ -57,7 +57,9 @@ def test_errors_stand_in_their_own_file_too() -> None:
 
 def test_whatever_is_logged_is_one_line() -> None:
     log = Log()
-    logger.warning("two\nlines \ud800 %s", b"\xff", extra={"odd": object(), "none": None})
+    record = logging.makeLogRecord({"name": "nanobanana.test", "levelno": 30, "msg": "two\nlines \ud800 %s"})
+    record.args, record.odd, record.none = (b"\xff",), object(), None
+    logs.Handler().handle(record)
     [line] = log.of("nanobanana.test")
     assert line["event"] == "two\nlines \\ud800 b'\\xff'"
     assert line["none"] is None
