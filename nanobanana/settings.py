@@ -103,6 +103,7 @@ MAX_FILE_SIZE = env.size("MAX_FILE_SIZE", "10MB")
 DECODERS = env.integer("DECODERS", usable_cores(), at_least=1, at_most=64)  # of one process
 MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")
 CLEANUP_GRACE = env.seconds("CLEANUP_GRACE", "24h")
+SWEEP_UNUSED_IMAGES = env.boolean("SWEEP_UNUSED_IMAGES", True)
 QUOTA_IMAGES = env.integer("QUOTA_IMAGES", 0)  # of one user; 0 is no limit, here and below
 QUOTA_BYTES = env.size("QUOTA_BYTES", "0", at_least=0)
 
