@@ -31,6 +31,9 @@ class Validator:
     def __init__(self, serializer: serializers.Serializer) -> None:
         self._serializer = serializer
         self._fields = [(field.field_name, field) for field in serializer._writable_fields]
+        for name, field in self._fields:  # what `_values_of` knows nothing of
+            assert field.source == name, name
+            assert not hasattr(serializer, f"validate_{name}"), name
 
     def run(self, data: Any) -> dict[str, Any]:
         if type(data) is not dict:
