@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ from nanobanana.redisdb.keys import doorbell_channel, events_key, global_key, lo
 from nanobanana.redisdb.managers import Manager
 from nanobanana.redisdb.scripts import Script
 from nanobanana.redisdb.unit_of_work import UnitOfWork
+from nanobanana.redisdb.walking import keys_like, lasting
 from nanobanana.throttling import Budget, Standing
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class UserManager(Manager["User"]):
         """Take the address for a user about to be stored; False when it is somebody's."""
         if await self._replace_holder(email, "", PENDING + user_id, CLAIM_HELD):
             return True
-        holder = await self._holder(email)
+        holder = await self.holder(email)
         if not holder or holder.startswith(PENDING) or await self._exists(holder):
             return False
         return await self._replace_holder(email, holder, PENDING + user_id, CLAIM_HELD)
@@ -72,8 +74,25 @@ class UserManager(Manager["User"]):
         for holder in (user_id, PENDING + user_id):
             await self._replace_holder(email, holder, "", "")
 
+    async def give_email(self, email: str, before: str, user_id: str) -> bool:
+        """Have an address be a stored user's instead of what held it `before`; False when that changed."""
+        return await self._replace_holder(email, before, user_id, "")
+
+    async def iterate_emails(self) -> AsyncIterator[tuple[str, str]]:
+        """(address, its holder) of all that are claimed, in no order."""
+        prefix = global_key("email", "")
+        async for keys in keys_like(global_key("email", "*")):
+            holders = await ask("MGET", *keys) if keys else []
+            for key, holder in zip(keys, holders, strict=True):
+                if holder:
+                    yield key.removeprefix(prefix), holder
+
+    async def is_kept(self, user_id: str) -> bool:
+        """Whether the user is stored for good: not one whose registration is under way, or broke off."""
+        return bool(await lasting([self.model.key_prefix(user_id) + user_id]))
+
     async def id_of_email(self, email: str) -> str | None:
-        holder = await self._holder(email)
+        holder = await self.holder(email)
         return holder if is_id(holder) else None
 
     def keep_for_now(self, work: UnitOfWork, user: "User", device: "Device | None") -> None:
@@ -117,17 +136,17 @@ class UserManager(Manager["User"]):
         """The accounts whose deletion began: {user id: e-mail}."""
         return await ask("HGETALL", global_key("deletions"))
 
+    async def deletion_of(self, user_id: str) -> str | None:
+        """The address of an account whose deletion began."""
+        return await ask("HGET", global_key("deletions"), user_id)
+
     async def end_deletion(self, user_id: str) -> None:
         await ask("UNLINK", log_key(user_id), events_key(user_id))
         await ask("HDEL", global_key("deletions"), user_id)
 
-    async def database_size(self) -> int:
-        """How many keys `aiterate` goes over."""
-        return await ask("DBSIZE")
-
-    async def _holder(self, email: str) -> str | None:
-        """Whose the address is: a user id, a claim, or None."""
-        return await ask("GET", global_key("email", email))
+    async def holder(self, email: str) -> str:
+        """Whose the address is: a user id, a claim, or ""."""
+        return await ask("GET", global_key("email", email)) or ""
 
     async def _replace_holder(self, email: str, before: str, after: str, life: int | str) -> bool:
         """Whether the address went from the hands of `before` to those of `after`."""

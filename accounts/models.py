@@ -1,6 +1,6 @@
 """Users and their devices."""
 
-from accounts.managers import DeviceManager, PasswordManager, UserManager
+from accounts.managers import DEVICE_LIFE, DeviceManager, PasswordManager, UserManager
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.fields import BooleanField, DateTimeField, Nullable, TextField, now
 from nanobanana.redisdb.ids import new_id
@@ -52,4 +52,5 @@ class Device(Model):
     rotated_at = Nullable(DateTimeField())  # when `refresh_id` took the place of the previous one
 
     indexes = (Index("devices", score="renewed_at"),)
+    life = DEVICE_LIFE
     objects = DeviceManager()

@@ -1,5 +1,6 @@
 """Chats ("sessions") and their messages."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from chats.managers import MessageManager, SessionManager
@@ -13,8 +14,10 @@ from nanobanana.redisdb.fields import (
     TextField,
     now,
 )
+from nanobanana.redisdb.ids import time_of
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.models import Model
+from nanobanana.redisdb.tallies import References
 
 DEFAULT_TITLE = "New Chat"
 TITLE_BY_DEFAULT, TITLE_FROM_TEXT, TITLE_BY_PERSON = "default", "text", "person"
@@ -33,7 +36,7 @@ class Session(Model):
     kind = "session"
     title = TextField(default=DEFAULT_TITLE)
     title_origin = TextField(default=TITLE_BY_DEFAULT)
-    message_count = CounterField()
+    message_count = CounterField(counts=References("message", "session_id"))
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
     deleted_at = Nullable(DateTimeField())
@@ -75,7 +78,7 @@ class Message(Model):
     text = TextField(default="")
     params = JSONField(default=dict)
     image_ids = ReferenceListField(to="image")
-    edited_of = Nullable(ReferenceField(to="message"))
+    edited_of = Nullable(ReferenceField(to="message", may_dangle=True))
     revision = CounterField()
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
@@ -85,3 +88,7 @@ class Message(Model):
         Index("session:{session_id}:edits", score="created_at", where="edited_of"),
     )
     objects = MessageManager()
+
+    def flaws(self) -> Iterator[str]:
+        if self.created_at != time_of(self.id):
+            yield f"{self!r} is not as old as its id."

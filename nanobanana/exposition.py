@@ -1,6 +1,7 @@
 """The page that Prometheus reads: what all processes of this server counted, and how its services are."""
 
 import time
+from asyncio import gather
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
-from nanobanana import health
+from nanobanana import health, job_queue
 from nanobanana.metric_files import collect_from, shared_directory
 from nanobanana.metrics import REGISTRY
 from nanobanana.pools import BoundedPool
@@ -35,6 +36,9 @@ REDIS_STATES = {  # by the name, and the word, that INFO has for it
     ("aof_last_write_status", "ok"): ("nanobanana_redis_keeps_writes", "Whether the last reached its file."),
 }
 
+JOBS = "nanobanana_jobs", "Jobs by state: waiting, running, delayed (until their next try) or failed."
+JOB_WORKERS = "nanobanana_job_workers", "Processes that do jobs, of all servers."
+
 _pool = BoundedPool("metrics", threads=1, waiting=20)
 
 
@@ -44,6 +48,8 @@ class Reading(NamedTuple):
     problems: health.Problems
     info: Mapping[str, Any]
     seconds: float  # that Redis took to answer
+    jobs: Mapping[str, int]  # by state
+    job_workers: int
 
 
 class Services(Collector):
@@ -63,12 +69,20 @@ class Services(Collector):
         if not info:
             return
         yield GaugeMetricFamily(*REDIS_SECONDS, value=self._reading.seconds)
+        yield from self._of_jobs()
         for key, named in REDIS_GAUGES.items():
             yield GaugeMetricFamily(*named, value=info[key])
         for key, named in REDIS_COUNTERS.items():
             yield CounterMetricFamily(*named, value=info[key])
         for (key, word), named in REDIS_STATES.items():
             yield GaugeMetricFamily(*named, value=info[key] == word)
+
+    def _of_jobs(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(*JOB_WORKERS, value=self._reading.job_workers)
+        jobs = GaugeMetricFamily(*JOBS, labels=["state"])
+        for state, number in self._reading.jobs.items():
+            jobs.add_metric([state], number)
+        yield jobs
 
 
 async def page() -> bytes:
@@ -79,14 +93,15 @@ async def page() -> bytes:
 async def _read() -> Reading:
     problems = await health.missing_services()
     if problems["redis"]:
-        return Reading(problems, {}, 0.0)
+        return Reading(problems, {}, 0.0, {}, 0)
     start = time.perf_counter()
     try:
         await ask("PING")
         seconds = time.perf_counter() - start
-        return Reading(problems, await ask("INFO"), seconds)
+        info, jobs, workers = await gather(ask("INFO"), job_queue.figures(), job_queue.workers_alive())
+        return Reading(problems, info, seconds, jobs, workers)
     except (RedisError, OSError, TimeoutError) as error:  # it went away just now
-        return Reading({**problems, "redis": str(error)}, {}, 0.0)
+        return Reading({**problems, "redis": str(error)}, {}, 0.0, {}, 0)
 
 
 def _rendered(reading: Reading) -> bytes:

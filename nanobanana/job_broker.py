@@ -13,7 +13,16 @@ from dramatiq.middleware import Retries
 from redis import Redis
 from redis.exceptions import RedisError
 
-from nanobanana.job_queue import DEAD_AFTER, HEARTBEAT_EVERY, HEARTBEATS, NAMESPACE, key_of, messages_key
+from nanobanana.job_queue import (
+    DEAD_AFTER,
+    DELAYED,
+    HEARTBEAT_EVERY,
+    HEARTBEATS,
+    NAMESPACE,
+    QUEUE,
+    key_of,
+    messages_key,
+)
 
 T = TypeVar("T")
 FIRST_PAUSE, LONGEST_PAUSE = 5_000, 300_000  # milliseconds before a retry
@@ -80,8 +89,14 @@ class JobBroker(RedisBroker):
         """Under the job's own id, so that it is known whether the job waits already."""
         message = Message.decode(data)
         identifier = message.message_id
+        if queue_name == QUEUE and not self._is_still_delayed(identifier):
+            return
         encoded = message.copy(options={"redis_message_id": identifier}).encode()
         insist(lambda: self._dispatch("enqueue")(queue_name, identifier, encoded))
+
+    def _is_still_delayed(self, identifier: str) -> bool:
+        """A job whose time has come may have been dropped meanwhile."""
+        return bool(insist(lambda: self.client.hexists(messages_key(DELAYED), identifier)))
 
     def keep(self, message: Any) -> None:
         """Write down what a message that is under way has come to."""

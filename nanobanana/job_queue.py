@@ -1,13 +1,15 @@
 """The queue of jobs as it lies in Redis: dramatiq's layout, in the one slot of `{jobs}`."""
 
+import dataclasses
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dramatiq.message import Message
 
-from nanobanana.redisdb.client import ask
+from nanobanana.redisdb.client import ask, ask_all, get_client
 from nanobanana.redisdb.keys import global_key
 from nanobanana.redisdb.scripts import Script
 
@@ -22,10 +24,45 @@ HEARTBEAT_EVERY = 5.0  # seconds
 DEAD_AFTER = 20.0  # seconds without a heartbeat
 FAILURES_KEPT = 7 * 86_400.0  # seconds
 
+UNKNOWN = "No worker knows such a job."  # then nobody writes down a reason
+
 SCRIPTS = Path(__file__).parent / "scripts"
 _enqueue = Script(SCRIPTS / "enqueue_job.lua")
+_drop = Script(SCRIPTS / "drop_job.lua")
 _enqueue_due = Script(SCRIPTS / "enqueue_due_jobs.lua")
 _recover = Script(SCRIPTS / "recover_jobs.lua")
+
+
+# What a job can be, and where its message then is; one that runs stands in the queue no more.
+STATES = {"waiting": QUEUE, "running": QUEUE, "delayed": DELAYED, "failed": FAILED}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job in a queue, for people to look at. Times are in milliseconds since 1970."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+    state: str
+    since: int  # that it was enqueued first, or that its last try failed
+    tries: int  # that failed
+    reason: str | None
+    due: int | None  # when it is tried again
+
+    @classmethod
+    def of(cls, state: str, message: Message[Any]) -> "Entry":
+        options = message.options
+        return cls(
+            id=message.message_id,
+            name=message.actor_name,
+            arguments=message.kwargs,
+            state=state,
+            since=options.get("requeue_timestamp", message.message_timestamp),
+            tries=options.get("retries", 0),
+            reason=options.get("reason") or (UNKNOWN if state == "failed" else None),
+            due=options.get("eta") if state == "delayed" else None,
+        )
 
 
 def key_of(queue: str) -> str:
@@ -61,6 +98,58 @@ async def recover() -> int:
     return await _recover(keys, (NAMESPACE, dead, expired, QUEUE, DELAYED))
 
 
+async def drop(identifier: str) -> bool:
+    """Take a job out of the queue, or out of the failures; False when it is not there, or being done."""
+    queues = (QUEUE, DELAYED, FAILED)
+    keys = [key for queue in queues for key in (key_of(queue), messages_key(queue))]
+    return bool(await _drop(keys, (identifier,)))
+
+
+async def retry(identifier: str) -> bool:
+    """Put a job that failed into the queue again, as if it were new; False when there is none."""
+    data = await ask("HGET", messages_key(FAILED), identifier)
+    if data is None:
+        return False
+    message = Message.decode(data.encode())
+    await add(dataclasses.replace(message, queue_name=QUEUE, options={"redis_message_id": identifier}))
+    return True
+
+
+async def entries(state: str, *, limit: int) -> list[Entry]:
+    """So many jobs of a state, those first that come first; of those that failed, the latest."""
+    return [
+        Entry.of(state, Message.decode(data.encode()))
+        for identifier in await _identifiers(state, limit)
+        if (data := await ask("HGET", messages_key(STATES[state]), identifier))
+    ]
+
+
+async def figures() -> dict[str, int]:
+    """How many jobs there are of each state."""
+    pipeline = get_client().pipeline(transaction=False)
+    pipeline.llen(key_of(QUEUE)).hlen(messages_key(QUEUE)).hlen(messages_key(DELAYED)).zcard(key_of(FAILED))
+    waiting, known, delayed, failed = await ask_all(pipeline)
+    return {"waiting": waiting, "running": max(0, known - waiting), "delayed": delayed, "failed": failed}
+
+
 async def workers_alive() -> int:
     since = round((time.time() - DEAD_AFTER) * 1000)
     return await ask("ZCOUNT", HEARTBEATS, since, "+inf")
+
+
+async def _identifiers(state: str, limit: int) -> list[str]:
+    if state == "waiting":
+        return await ask("LRANGE", key_of(QUEUE), 0, limit - 1)
+    if state == "running":
+        return (await _taken_from(QUEUE))[:limit]
+    if state == "delayed":
+        return (await ask("HKEYS", messages_key(DELAYED)))[:limit]
+    return await ask("ZREVRANGE", key_of(FAILED), 0, limit - 1)
+
+
+async def _taken_from(queue: str) -> list[str]:
+    """What workers have taken out of a queue and not done yet."""
+    workers = await ask("ZRANGE", HEARTBEATS, 0, -1)
+    return [
+        each for worker in workers for each in await ask("SMEMBERS", f"{NAMESPACE}:__acks__.{worker}.{queue}")
+    ]

@@ -74,6 +74,18 @@ UPLOADED_BYTES = Counter(
     "nanobanana_uploaded_bytes", "What the stored ones of them came as.", ["type"], registry=REGISTRY
 )
 
+# ---- jobs
+JOB_RUNS = Counter(
+    "nanobanana_job_runs", "Tries that ended, by outcome.", ["job", "outcome"], registry=REGISTRY
+)
+JOB_SECONDS = Histogram(
+    "nanobanana_job_seconds",
+    "How long they took.",
+    ["job"],
+    buckets=(0.01, 0.1, 0.5, 1, 5, 30, 60, 300, 1800),
+    registry=REGISTRY,
+)
+
 # ---- what bounds work
 POOL_WAITS = Histogram(
     "nanobanana_pool_wait_seconds",

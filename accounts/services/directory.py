@@ -32,11 +32,6 @@ class Found:
     has_more: bool
 
 
-async def size_of_database() -> int:
-    """How many keys there are, which `find_accounts` goes over."""
-    return await User.objects.database_size()
-
-
 async def find_accounts(
     wanted: Filter, *, after: str = "", limit: int, advance: Advance = lambda _: None
 ) -> Found:

@@ -1,7 +1,7 @@
 """Managers whose objects are found by what they say: every write of theirs keeps the postings right."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from chats.search.query import Query
 from nanobanana.redisdb.client import ask, get_client
 from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.families import Family, families_of
 from nanobanana.redisdb.indexes import Postings
 from nanobanana.redisdb.keys import owner_key
 from nanobanana.redisdb.managers import Manager
@@ -77,6 +78,13 @@ class SearchedManager(Manager[M]):
 
     def terms_of_object(self, instance: M) -> list[str]:
         return self.terms_of({name: getattr(instance, name) for name in self.searched})
+
+    def placements(self, instance: M) -> dict[str, str | None]:
+        keys = [self.postings.key(instance.owner_id, term) for term in self.terms_of_object(instance)]
+        return super().placements(instance) | dict.fromkeys(keys, "0")
+
+    def families(self) -> Iterator[Family]:
+        return chain(super().families(), families_of(self.postings))
 
     # ---- writing
     def create(self, work: UnitOfWork, instance: M) -> None:

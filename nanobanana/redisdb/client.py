@@ -27,7 +27,15 @@ class PackingMixin:
     def pack_command(self, *arguments: str | bytes | int | float) -> list[bytes]:
         name, *rest = arguments
         words = str(name).split()  # some names are two: CONFIG GET
-        return [pack_command((*words, *rest))]  # type: ignore[arg-type]  # hiredis means tuple[…, ...]
+        try:
+            return [pack_command((*words, *rest))]  # type: ignore[arg-type]  # hiredis means tuple[…, ...]
+        except UnicodeEncodeError:
+            return [pack_command((*words, *map(_as_it_came, rest)))]  # type: ignore[arg-type]
+
+
+def _as_it_came(argument: str | bytes | int | float) -> bytes | str | int | float:
+    """Text that was read from bytes that are no UTF-8 goes back as these."""
+    return argument.encode("utf-8", "surrogateescape") if isinstance(argument, str) else argument
 
 
 def configure(url: str) -> None:

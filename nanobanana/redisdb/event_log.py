@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -10,7 +11,7 @@ import orjson
 
 from nanobanana.redisdb import scripts
 from nanobanana.redisdb.client import ask_all, get_client
-from nanobanana.redisdb.keys import events_key, log_key
+from nanobanana.redisdb.keys import doorbell_channel, events_key, log_key
 
 EVENTS_KEPT = 500
 SECONDS_KEPT = 7 * 86400
@@ -112,6 +113,17 @@ async def heads(owner_ids: Sequence[str]) -> list[Cursor]:
     for owner_id in owner_ids:
         pipeline.hmget(log_key(owner_id), "epoch", "offset")
     return [Cursor(epoch or "", int(offset or 0)) for epoch, offset in await ask_all(pipeline)]
+
+
+async def renew_epoch(owner_id: str) -> None:
+    """Have all devices read everything anew: what was changed past the log is in no event of it."""
+    head = (await heads([owner_id]))[0]
+    if head.epoch:
+        renewed = Cursor(secrets.token_hex(4), head.offset)
+        pipeline = get_client().pipeline(transaction=True)
+        pipeline.hset(log_key(owner_id), "epoch", renewed.epoch)
+        pipeline.publish(doorbell_channel(owner_id), str(renewed))
+        await ask_all(pipeline)
 
 
 def _entry(cursor: Cursor, parts: Sequence[str]) -> LogEntry:

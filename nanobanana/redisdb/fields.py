@@ -13,6 +13,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from nanobanana.redisdb.exceptions import FieldError
 from nanobanana.redisdb.ids import EPOCH, MILLISECOND, is_id
+from nanobanana.redisdb.tallies import Tally
 
 T = TypeVar("T")
 VALUES_REMEMBERED = 8192  # of times and numbers each: lists show the same ones again and again
@@ -158,11 +159,13 @@ class CounterField(IntegerField):
     """A whole number from 0 that only the commit script changes, by a difference.
 
     With `zero_index`, the objects whose count is 0 stand in that index, by the time they came to it.
+    `counts` says what it counts, so that checks can count it again.
     """
 
-    def __init__(self, *, zero_index: str | None = None) -> None:
+    def __init__(self, *, zero_index: str | None = None, counts: Tally | None = None) -> None:
         super().__init__(default=0)
         self.zero_index = zero_index
+        self.counts = counts
 
     def to_redis(self, value: int) -> str:
         stored = super().to_redis(value)
@@ -215,11 +218,15 @@ class JSONField(Field[Any]):
 
 
 class ReferenceField(TextField):
-    """The id of another object of the same owner; `to` is that model's kind."""
+    """The id of another object of the same owner; `to` is that model's kind.
 
-    def __init__(self, *, to: str) -> None:
+    The other object exists, unless `may_dangle`.
+    """
+
+    def __init__(self, *, to: str, may_dangle: bool = False) -> None:
         super().__init__()
         self.to = to
+        self.may_dangle = may_dangle
 
     def to_redis(self, value: str) -> bytes:
         if not is_id(value):
@@ -229,6 +236,8 @@ class ReferenceField(TextField):
 
 class ReferenceListField(Field[list[str]]):
     """Ids of other objects of the same owner, in order, joined by commas; `to` is their model's kind."""
+
+    may_dangle = False
 
     def __init__(self, *, to: str) -> None:
         super().__init__(default=list)

@@ -3,9 +3,11 @@
 Reads are coroutines with Django's `a…` names; writes add steps to a unit of work.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from itertools import chain
 from typing import Any, Generic, TypeVar
@@ -13,8 +15,9 @@ from typing import Any, Generic, TypeVar
 from nanobanana.redisdb import scripts
 from nanobanana.redisdb.client import ask, get_client
 from nanobanana.redisdb.exceptions import DoesNotExist, FieldError
+from nanobanana.redisdb.families import ID, Family
 from nanobanana.redisdb.fields import CounterField, ReferenceField, ReferenceListField
-from nanobanana.redisdb.ids import is_id
+from nanobanana.redisdb.ids import EPOCH, MILLISECOND, is_id
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.keys import owner_key, split_owner_key
 from nanobanana.redisdb.models import Model
@@ -159,6 +162,11 @@ class Manager(Generic[M]):
         key = owner_key(owner_id, index)
         return await ask("ZRANGEBYSCORE", key, "-inf", score, "LIMIT", 0, limit)
 
+    async def earliest(self, owner_id: str, index: str) -> datetime | None:
+        """The lowest score of an index that sorts by moments."""
+        entries = await ask("ZRANGE", owner_key(owner_id, index), 0, 0, "WITHSCORES")
+        return EPOCH + int(entries[1]) * MILLISECOND if entries else None
+
     async def entries_in_all(self, owner_id: str, index: str, others: Sequence[str]) -> list[tuple[int, str]]:
         """The entries of an index that all the others list too, as (score, id), highest first."""
         keys = [owner_key(owner_id, name) for name in (index, *others)]
@@ -198,6 +206,35 @@ class Manager(Generic[M]):
         owner_id, rest = split_owner_key(key)
         kind, _, identifier = rest.rpartition(":")
         return (owner_id, identifier) if kind == self.model.kind and is_id(identifier) else None
+
+    # ---- for checks
+    def placements(self, instance: M) -> dict[str, str | None]:
+        """All sorted sets in which an object that was read stands: {key: score, None for any}."""
+        entries: dict[str, str | None] = {}
+        for index in self.model.indexes:
+            entries |= index.entries_of(instance)
+        for counter in self._zero_counters:
+            if getattr(instance, counter.name) == 0:
+                entries[owner_key(instance.owner_id, str(counter.zero_index))] = None
+        return entries
+
+    def families(self) -> Iterator[Family]:
+        """The keys besides those of the objects themselves, by their form."""
+        for index in self.model.indexes:
+            yield Family(self._form_of(index), is_placed=True)
+        for counter in self._zero_counters:
+            yield Family(re.escape(str(counter.zero_index)), is_placed=True)
+
+    def excuses(self, instance: M, key: str) -> Sequence[str]:
+        """Keys that excuse, while one of them exists, that `key` does not list the object."""
+        return ()
+
+    def _form_of(self, index: Index) -> str:
+        parts = re.split(r"{(\w+)}", index.name)  # text and names of fields in turn
+        forms = {
+            name: ID if isinstance(self.model.fields[name], ReferenceField) else ".+" for name in index.named
+        }
+        return "".join(forms[part] if at % 2 else re.escape(part) for at, part in enumerate(parts))
 
     # ---- writing
     def create(self, work: UnitOfWork, instance: M) -> None:

@@ -4,7 +4,7 @@ The id and the owner stand in the key and nowhere else. An instance made from id
 the object, so that a unit of work can check and change it without reading it first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 from nanobanana.redisdb.exceptions import DoesNotExist
@@ -20,6 +20,8 @@ class Model:
     kind: ClassVar[str]
     indexes: ClassVar[tuple[Index, ...]] = ()
     fields: ClassVar[dict[str, Field[Any]]] = {}
+    life: ClassVar[int | None] = None  # milliseconds from its score on, after which Redis lets an object go
+    objects: ClassVar[Any]
     _readers: ClassVar[tuple[tuple[str, Callable[[str], Any], Field[Any]], ...]] = ()
 
     def __init_subclass__(cls) -> None:
@@ -67,6 +69,10 @@ class Model:
     @property
     def key(self) -> str:
         return object_key(self.owner_id, self.kind, self.id)
+
+    def flaws(self) -> Iterable[str]:
+        """Sentences about what is wrong with the object by itself, for checks."""
+        return ()
 
     @property
     def is_loaded(self) -> bool:

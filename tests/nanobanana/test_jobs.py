@@ -1,9 +1,11 @@
 """Jobs: done by a worker, again when they fail, by another when it dies, and visible when they cannot be."""
 
 import asyncio
+import importlib
 import os
+import pkgutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import psutil
 import pytest
 from redis.exceptions import ConnectionError
 
-from accounts.services.deletion import finish_deletions
+import accounts
+import chats
+import media_store
 from nanobanana import job_broker, job_queue, job_worker
 from nanobanana.job_worker import JOBS
 from nanobanana.jobs import Job, job
@@ -280,6 +284,13 @@ async def test_a_periodic_job_that_still_runs_is_not_enqueued_again() -> None:
         await until(lambda: asyncio.sleep(0, len(begun) > 1))
 
 
-def test_jobs_have_names_of_their_own() -> None:
+def test_workers_know_every_job_there_is_by_a_name_of_its_own() -> None:
     assert len({each.name for each in JOBS}) == len(JOBS)
-    assert finish_deletions in JOBS
+    assert {each.name for each in declared_jobs()} == {each.name for each in JOBS}
+
+
+def declared_jobs() -> Iterator[Job[...]]:
+    for package in (accounts, chats, media_store):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            declared = vars(importlib.import_module(module.name)).values()
+            yield from (each for each in declared if isinstance(each, Job))

@@ -16,9 +16,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from websockets.exceptions import ConnectionClosed
 
-from nanobanana import metric_files
+from nanobanana import job_queue, metric_files
+from nanobanana.errors import NotFound
+from nanobanana.jobs import job
 from nanobanana.pools import BoundedPool
 from nanobanana.redisdb.ids import new_id
+from tests.support.jobs import until_done, working
 from tests.support.people import Person
 from tests.support.redis_server import RunningRedis
 from tests.support.scraping import Scrape, parse, scrape
@@ -363,3 +366,31 @@ def wait_until(holds: Callable[[], bool]) -> None:
     """The time limit of the test ends what never comes."""
     while not holds():
         time.sleep(0.05)
+
+
+# ---- jobs
+async def test_jobs_are_counted_by_state(alice: Person) -> None:
+    @job("wait for ever")
+    async def wait() -> None: ...
+
+    await wait.enqueue()
+    after = await look(alice)
+    assert after.value("nanobanana_jobs", state="waiting") == (await job_queue.figures())["waiting"] > 0
+    assert after.value("nanobanana_jobs", state="failed") == (await job_queue.figures())["failed"]
+    assert await job_queue.drop("wait for ever")
+
+
+async def test_tries_are_counted_by_outcome_and_timed(alice: Person) -> None:
+    @job("note", retries=0)
+    async def note(*, fails: bool) -> None:
+        if fails:
+            raise NotFound
+
+    async with working(note):
+        await note.enqueue(fails=True)
+        await note.enqueue(fails=False)
+        await until_done()
+    after = await look(alice)
+    for outcome in ("done", "not_found"):
+        assert after.value("nanobanana_job_runs_total", job="note", outcome=outcome) == 1
+    assert after.value("nanobanana_job_seconds_count", job="note") == 2

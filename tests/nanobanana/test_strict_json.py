@@ -37,5 +37,5 @@ def test_it_is_read(body: bytes, value: Any) -> None:
     ],
 )
 def test_what_parsers_read_differently_is_refused(body: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  # what it says is the parser's
+    with pytest.raises(ValueError):
         strict_json.loads(body)

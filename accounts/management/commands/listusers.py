@@ -6,9 +6,10 @@ from django.core.management.base import CommandParser
 
 from accounts.models import User
 from accounts.serializers import render_user
-from accounts.services.directory import Filter, find_accounts, size_of_database
+from accounts.services.directory import Filter, find_accounts
 from nanobanana.management.async_command import AsyncCommand, count, whole_number
 from nanobanana.progress import progress
+from nanobanana.redisdb.walking import database_size
 
 MOST = 10_000
 
@@ -27,7 +28,7 @@ class Command(AsyncCommand):
     async def run(self, *, search: str, after: str, limit: int, active: bool | None, **options: Any) -> None:
         whole_number("--limit", limit, least=1, most=MOST)
         wanted = Filter(text=search, is_active=active)
-        with progress("Looking", await size_of_database()) as advance:
+        with progress("Looking", await database_size()) as advance:
             found = await find_accounts(wanted, after=after, limit=limit, advance=advance)
         following = found.users[-1].id if found.has_more else None
         content = {

@@ -1,0 +1,53 @@
+"""Whether accounts and addresses agree: the one fact that is spread over two places of the database.
+
+The user is stored between the claim of an address and its confirmation, and removed before it is freed. So
+each of these looks twice, and takes for wrong only what was so from the first look to the last.
+"""
+
+from collections.abc import AsyncIterator
+
+from accounts.managers import PENDING
+from accounts.models import User
+from accounts.services.access import find_account
+from nanobanana.redisdb.checking import Findings
+
+
+async def is_being_deleted(*, user_id: str) -> bool:
+    return user_id in await User.objects.deletions()
+
+
+async def check_address(*, findings: Findings, user: User, repair: bool) -> None:
+    """The user's address is the user's."""
+    if await User.objects.holder(user.email) == user.id or not await User.objects.is_kept(user.id):
+        return
+    holder = await User.objects.holder(user.email)
+    if holder == user.id or await find_account(user.id) is None:
+        return
+    other = await find_account(holder.removeprefix(PENDING)) if holder else None
+    whose = f"that of {holder}" if holder else "nobody's"
+    is_mended = other is None and repair and await User.objects.give_email(user.email, holder, user.id)
+    findings.found(f"The address {user.email} of {user.id} is {whose}.", is_mended=is_mended)
+
+
+async def addresses() -> AsyncIterator[tuple[str, str]]:
+    """(address, user id) of all addresses that are somebody's, in no order."""
+    async for address, holder in User.objects.iterate_emails():
+        if not holder.startswith(PENDING):
+            yield address, holder
+
+
+async def check_holder(*, findings: Findings, address: str, user_id: str, repair: bool) -> None:
+    """Who holds an address has it."""
+    if await _has_address(user_id, address) or await is_being_deleted(user_id=user_id):
+        return
+    if await User.objects.holder(address) != user_id or await _has_address(user_id, address):
+        return
+    if repair:
+        await User.objects.release_email(address, user_id)
+    sentence = f"The address {address} is that of {user_id}, who does not have it."
+    findings.found(sentence, is_mended=repair)
+
+
+async def _has_address(user_id: str, address: str) -> bool:
+    user = await find_account(user_id)
+    return user is not None and user.email == address

@@ -1,0 +1,83 @@
+"""Whether all that is stored agrees with itself, user by user; redisdb/checking.py has the means.
+
+Others may read and write meanwhile: what is not so from one moment to another is no fault.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from functools import cache
+from inspect import getmembers, isclass
+
+from django.apps import apps
+
+from accounts.services.access import find_account
+from accounts.services.claims import addresses, check_address, check_holder, is_being_deleted
+from chats.services.purge import check_note
+from nanobanana.progress import Advance
+from nanobanana.redisdb.checking import Checker, Findings
+from nanobanana.redisdb.event_log import renew_epoch
+from nanobanana.redisdb.models import Model
+from nanobanana.redisdb.walking import keys_by_owner, keys_of, lasting
+
+PASSING = ("presence",)  # sockets come and go without a commit
+
+
+@cache
+def checker() -> Checker:
+    """It knows every model of the apps."""
+    return Checker(models(), PASSING)
+
+
+def models() -> list[type[Model]]:
+    modules = [config.models_module for config in apps.get_app_configs() if config.models_module]
+    return [
+        model
+        for module in modules
+        for _, model in getmembers(module, isclass)
+        if issubclass(model, Model) and model.__module__ == module.__name__
+    ]
+
+
+async def check_everything(
+    *, repair: bool = False, advance: Advance = lambda _: None
+) -> AsyncIterator[Findings]:
+    """What is found of one user after another, then of the addresses; `advance` counts keys, each twice."""
+    async for user_id, keys in keys_by_owner(advance):
+        yield await check_user(user_id, keys, repair=repair)
+        advance(len(keys))
+    async for address, user_id in addresses():
+        findings = Findings()
+        await check_holder(findings=findings, address=address, user_id=user_id, repair=repair)
+        yield findings
+
+
+async def check_users(user_ids: Sequence[str], *, repair: bool = False) -> Findings:
+    findings = Findings()
+    for user_id in user_ids:
+        findings.add(await check_user(user_id, await keys_of(user_id), repair=repair))
+    return findings
+
+
+async def check_user(user_id: str, keys: Sequence[str], *, repair: bool = False) -> Findings:
+    """What is wrong with what a user has, whose keys these are; nothing is said of who is being deleted."""
+    user = await find_account(user_id)
+    if user is None:
+        return await _check_leftovers(user_id, keys)
+    findings = await checker().check(user_id, keys, repair=repair)
+    await check_address(findings=findings, user=user, repair=repair)
+    await check_note(findings=findings, user_id=user_id, repair=repair)
+    if findings.mended:
+        await renew_epoch(user_id)
+    findings.owners = 1
+    return findings if await find_account(user_id) else Findings()
+
+
+async def _check_leftovers(user_id: str, keys: Sequence[str]) -> Findings:
+    """Nobody has anything without an account, other than what goes by itself."""
+    if await is_being_deleted(user_id=user_id):
+        return Findings()
+    left = await lasting(keys)
+    if not left or await find_account(user_id) or await is_being_deleted(user_id=user_id):
+        return Findings()
+    return Findings(
+        [f"{user_id or 'Nobody'} has {left[0]!r} and {len(left) - 1} other keys, and no account."]
+    )
