@@ -32,10 +32,22 @@ class PictureInfo:
 
 
 @dataclass(frozen=True)
-class PreparedPicture:
-    info: PictureInfo
+class CompressedOriginal:
+    content: bytes
+    sha256: str  # of `content`, hexadecimal
+
+
+@dataclass(frozen=True)
+class PictureBytes:
+    """What is stored of a picture."""
+
     original: bytes  # the upload without what names a place or a person
     thumbnail: bytes  # WebP
     sha256: str  # of `original`, hexadecimal
+
+
+@dataclass(frozen=True)
+class PreparedPicture(PictureBytes):
+    info: PictureInfo
     blurhash: str
     colour: str  # the one most of it has, #rrggbb

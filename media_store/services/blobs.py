@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from accounts.models import User
 from media_store.managers import NOTES
 from media_store.models import Blob, Image
-from media_store.pictures import PreparedPicture
+from media_store.pictures import PictureBytes
 from media_store.storage import StorageUnavailable, get_storage
 from media_store.variants import ORIGINAL, THUMB
 from nanobanana.errors import Conflict, TokenInvalid
@@ -40,7 +40,7 @@ class NotShared(CommitRefused):
     """The blob cannot be held: it is gone, or another one with this content came first."""
 
 
-async def keep(*, user: User, picture: PreparedPicture, record: Callable[[Blob], Awaitable[None]]) -> None:
+async def keep(*, user: User, picture: PictureBytes, record: Callable[[Blob], Awaitable[None]]) -> None:
     """Have the bytes stored, unless the user has the same already; `record` commits who holds them.
 
     Its commit calls `hold`. When it fails, no bytes stay that nothing holds.
@@ -142,7 +142,7 @@ async def _record(blob: Blob, record: Callable[[Blob], Awaitable[None]]) -> None
     await record(blob)
 
 
-async def _write(user: User, picture: PreparedPicture, record: Callable[[Blob], Awaitable[None]]) -> None:
+async def _write(user: User, picture: PictureBytes, record: Callable[[Blob], Awaitable[None]]) -> None:
     blob = await _plan(user, picture)
     planned = Blob(**blob.__dict__)
     try:
@@ -157,7 +157,7 @@ async def _write(user: User, picture: PreparedPicture, record: Callable[[Blob], 
         await discard(planned)
 
 
-async def _plan(user: User, picture: PreparedPicture) -> Blob:
+async def _plan(user: User, picture: PictureBytes) -> Blob:
     blob = Blob(
         user.id,
         new_id(),

@@ -17,6 +17,7 @@ from media_store.models import Blob, Image, Usage
 from media_store.pictures import PreparedPicture
 from media_store.quotas import expect_room, require_room, told_what_is_used
 from media_store.services import blobs
+from media_store.services.compression import compress_soon
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
@@ -82,6 +83,7 @@ async def upload_image(
     with counted(UPLOADS, type=type):
         image = await _upload_image(user, session_id, type, upload, operation)
     UPLOADED_BYTES.labels(type).inc(upload.size)
+    compress_soon(image)
     return image
 
 
