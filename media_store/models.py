@@ -16,6 +16,8 @@ from nanobanana.redisdb.models import Model
 from nanobanana.redisdb.tallies import References, Total
 
 UPLOADED = "uploaded"
+PROCESSING, READY, FAILED = "processing", "ready", "failed"
+STATUSES = (PROCESSING, READY, FAILED)
 
 
 class Image(Model):
@@ -34,6 +36,9 @@ class Image(Model):
     shows_in_browsers = BooleanField(default=True)
     blurhash = Nullable(TextField())
     colour = Nullable(TextField())  # the dominant one, #rrggbb
+    # Of large ones, see processing.py: both None for one that is ready.
+    processing_since = Nullable(DateTimeField())
+    failure = Nullable(TextField())  # a sentence for people
     ref_count = CounterField(zero_index="images:unreferenced", counts=References("message", "image_ids"))
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
@@ -42,8 +47,15 @@ class Image(Model):
         Index("images", score="created_at"),
         Index("session:{session_id}:images", score="created_at"),
         Index("session:{session_id}:images:{type}", score="created_at"),
+        Index(UNFINISHED, score="processing_since", where="processing_since"),
     )
     objects = ImageManager()
+
+    @property
+    def status(self) -> str:
+        if self.failure:
+            return FAILED
+        return PROCESSING if self.processing_since else READY
 
 
 class Usage(Model):

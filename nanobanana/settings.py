@@ -94,6 +94,7 @@ ALIYUN_REGION = env.text("ALIYUN_REGION")
 ALIYUN_BUCKET = env.bucket("ALIYUN_BUCKET")
 ALIYUN_ENDPOINT = env.url("ALIYUN_ENDPOINT")
 MAX_FILE_SIZE = env.size("MAX_FILE_SIZE", "10MB")
+PROCESS_IN_BACKGROUND_ABOVE = env.size("PROCESS_IN_BACKGROUND_ABOVE", "5MB")
 DECODERS = env.integer("DECODERS", usable_cores(), at_least=1, at_most=64)  # of one process
 MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")
 CLEANUP_GRACE = env.seconds("CLEANUP_GRACE", "24h")
