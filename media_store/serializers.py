@@ -37,8 +37,8 @@ class ImageSerializer(serializers.Serializer):
     path = serializers.URLField(help_text="A signed address of the picture, which expires.")
     status = serializers.ChoiceField(
         choices=STATUSES,
-        help_text="A large picture is `processing` at first; `image_updated` tells when it is one of the others. "
-        "Its addresses are good meanwhile.",
+        help_text="A large picture is `processing` at first, with good addresses; `image_updated` tells when "
+        "it is one of the others.",
     )
     reason = serializers.CharField(allow_null=True, help_text="Why it `failed`, for people.")
     thumbPath = serializers.URLField(help_text="A signed address of its thumbnail, which expires.")
@@ -54,7 +54,9 @@ class ImageSerializer(serializers.Serializer):
         allow_null=True, help_text="A placeholder, as BlurHash; null for old pictures, and unless `ready`."
     )
     dominantColor = serializers.CharField(
-        allow_null=True, validators=[COLOUR], help_text="As `#rrggbb`; null for old pictures, and unless `ready`."
+        allow_null=True,
+        validators=[COLOUR],
+        help_text="As `#rrggbb`; null as `blurhash` is.",
     )
     sha256 = serializers.CharField(
         min_length=64, max_length=64, help_text="The hash of the bytes behind `path`, hexadecimal."

@@ -1,7 +1,7 @@
 """Large pictures: kept at once, and decoded behind the answer.
 
     upload ─► cleaned, stored, recorded as `processing` ─► answer
-                                  └─► job ─► decoded: thumbnail, placeholder ─► `ready`, or `failed` with a reason
+                                  └─► job ─► decoded: thumbnail, placeholder ─► `ready`, or `failed`, and why
 
 What was recorded is found by an index until it is one of the two, so that a crash before the job was enqueued
 only delays it; who has any is noted, so nobody else is looked at.
@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 from accounts.models import User
 from accounts.services.access import changes_of
 from media_store import decoding, rendering
-from media_store.blobs import remove_if_gone, storage_key
 from media_store.managers import PROCESSING, UNFINISHED
 from media_store.models import Blob, Image
 from media_store.pictures import PreparedPicture
+from media_store.services.blobs import remove_if_gone, storage_key
 from media_store.storage import ObjectNotFound, get_storage
 from media_store.variants import ORIGINAL, THUMB, sizes_of
 from nanobanana.errors import PayloadTooLarge, TokenInvalid, UnreadablePicture, UnsupportedMedia
@@ -87,7 +87,7 @@ async def _find_unfinished(user_id: str, image_id: str) -> Image | None:
         image = await Image.objects.aget(user_id, image_id)
     except DoesNotExist:
         return None
-    return image if image.processing_since else None
+    return image if image.is_processing else None
 
 
 @asynccontextmanager
@@ -99,9 +99,7 @@ async def _original_of(image: Image) -> AsyncIterator[BinaryIO]:
 
 
 async def _finish_with(image: Image, picture: PreparedPicture) -> None:
-    await _finish(
-        image, thumb_size=len(picture.thumbnail), blurhash=picture.blurhash, colour=picture.colour
-    )
+    await _finish(image, thumb_size=len(picture.thumbnail), blurhash=picture.blurhash, colour=picture.colour)
     # Who deleted it meanwhile may not have found the thumbnail.
     await remove_if_gone(user_id=image.owner_id, blob_id=image.blob_id)
 
@@ -110,12 +108,10 @@ async def _finish(image: Image, **found: Any) -> None:
     """Say what came of it, once; a picture that is gone, or finished by another worker, stays as it is."""
     try:
         async with changes_of(User(image.owner_id, image.owner_id)) as work:
-            work.expect_equal(image, "processing_since")
-            Image.objects.update(work, image, processing_since=None, updated_at=now(), **found)
+            work.expect_equal(image, "is_processing")
+            Image.objects.update(work, image, is_processing=False, updated_at=now(), **found)
             if "thumb_size" in found:
-                Blob.objects.update(
-                    work, Blob(image.owner_id, image.blob_id), thumb_size=found["thumb_size"]
-                )
+                Blob.objects.update(work, Blob(image.owner_id, image.blob_id), thumb_size=found["thumb_size"])
             work.emit(ImageUpdated(session_id=image.session_id, image_id=image.id), image)
     except (CommitRefused, TokenInvalid):
         return
