@@ -12,7 +12,7 @@ from django.conf import settings
 
 from accounts.models import User
 from accounts.services.access import changes_of
-from media_store import decoding
+from media_store import clamav, decoding
 from media_store.models import Blob, Image, Usage
 from media_store.pictures import PreparedPicture
 from media_store.quotas import expect_room, require_room, told_what_is_used
@@ -92,10 +92,14 @@ async def _upload_image(
         raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
     await _require_session(user, session_id)
     await require_room(user=user, size=upload.size, operation=operation)
+<<<<<<< HEAD
     is_large = upload.size > settings.PROCESS_IN_BACKGROUND_ABOVE
     if is_large:
         await processing.announce(user.id)
     picture = await (decoding.clean if is_large else decoding.prepare)(upload.file)
+=======
+    picture = await _prepare(upload)
+>>>>>>> main
     image = _new_image(user, session_id, type, picture)
     await _store(user, image, picture, partial(_commit, user, image, operation))
     if image.is_processing:
@@ -129,7 +133,7 @@ async def import_image(
     Nobody is told, and no list has it, until `enlist`; `remove_imported` takes it back.
     """
     await require_room(user=user, size=upload.size)
-    picture = await decoding.prepare(upload.file)
+    picture = await _prepare(upload)
     image = _new_image(user, session_id, type, picture, at=created_at)
     return await _store(user, image, picture, partial(_commit_unlisted, user, image, expect))
 
@@ -235,6 +239,11 @@ async def _discard_for_good(user_id: str, images: list[Image]) -> None:
 async def _require_session(user: User, session_id: str) -> None:
     """Fail before the work, not after it; the commit asks again."""
     await list_session_images(user=user, session_id=session_id, type=None, window=Window(limit=1))
+
+
+async def _prepare(upload: Upload) -> PreparedPicture:
+    await clamav.scan(upload.file)
+    return await decoding.prepare(upload.file)
 
 
 def _new_image(
