@@ -28,6 +28,7 @@ from accounts.services.deletion import finish_deletion, finish_deletions  # noqa
 from chats.services.purge import purge_due  # noqa: E402
 from chats.services.trash import remove_session  # noqa: E402
 from media_store.services.processing import check_pictures, prepare_picture  # noqa: E402
+from media_store.services.sweep import sweep_due  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
 from nanobanana import job_queue  # noqa: E402
 from nanobanana.background import log_stray_error, of_this_process  # noqa: E402
@@ -45,6 +46,7 @@ JOBS: tuple[Job[...], ...] = (
     prepare_picture,
     purge_due,
     remove_session,
+    sweep_due,
 )
 
 LONGEST_SLEEP = 1000  # milliseconds until a waiting job is noticed

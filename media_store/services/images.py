@@ -92,14 +92,10 @@ async def _upload_image(
         raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
     await _require_session(user, session_id)
     await require_room(user=user, size=upload.size, operation=operation)
-<<<<<<< HEAD
     is_large = upload.size > settings.PROCESS_IN_BACKGROUND_ABOVE
     if is_large:
         await processing.announce(user.id)
-    picture = await (decoding.clean if is_large else decoding.prepare)(upload.file)
-=======
-    picture = await _prepare(upload)
->>>>>>> main
+    picture = await (_clean(upload) if is_large else _prepare(upload))
     image = _new_image(user, session_id, type, picture)
     await _store(user, image, picture, partial(_commit, user, image, operation))
     if image.is_processing:
@@ -164,9 +160,14 @@ async def delete_image(*, user: User, image_id: str, operation: Operation | None
 
 async def clean_up(*, user: User) -> list[Outcome]:
     """Delete pictures that no message has shown for the grace period; a bounded number at a time."""
-    before = milliseconds(now() - timedelta(seconds=settings.CLEANUP_GRACE))
-    image_ids = await Image.objects.unreferenced_ids(user.id, before=before, limit=CLEANED_AT_ONCE)
+    image_ids = await unused_ids(user_id=user.id, limit=CLEANED_AT_ONCE)
     return [await _attempt_deletion(user, image_id) for image_id in image_ids]
+
+
+async def unused_ids(*, user_id: str, limit: int) -> list[str]:
+    """Pictures that no message has shown for the grace period."""
+    before = milliseconds(now() - timedelta(seconds=settings.CLEANUP_GRACE))
+    return await Image.objects.unreferenced_ids(user_id, before=before, limit=limit)
 
 
 async def remove_unshown(*, user_id: str, session_id: str) -> None:
@@ -182,8 +183,12 @@ async def remove_unshown(*, user_id: str, session_id: str) -> None:
 
 
 async def remove_everything(*, user_id: str, **_: object) -> None:
-    """Remove a deleted account's pictures, in bounded steps that can be repeated."""
-    await blobs.note_release(user_id)
+    """Remove a deleted account's pictures, in bounded steps that can be repeated; the sweep does it again."""
+    await blobs.note_release(user_id, due=now() + blobs.LATER)
+    await remove_what_is_left(user_id=user_id)
+
+
+async def remove_what_is_left(*, user_id: str) -> None:
     await _remove_all_in(user_id, "images")
     async with unit_of_work(user_id) as work:
         work.write("delete", Usage(user_id, user_id).key)
@@ -244,6 +249,11 @@ async def _require_session(user: User, session_id: str) -> None:
 async def _prepare(upload: Upload) -> PreparedPicture:
     await clamav.scan(upload.file)
     return await decoding.prepare(upload.file)
+
+
+async def _clean(upload: Upload) -> PreparedPicture:
+    await clamav.scan(upload.file)
+    return await decoding.clean(upload.file)
 
 
 def _new_image(
