@@ -13,6 +13,7 @@ import oxipng
 from PIL import Image
 
 from media_store.metadata import jpeg, png
+from nanobanana.errors import UnreadablePicture
 
 WORTHWHILE = 0.98  # of the bytes; less is not worth a new object
 LEVEL = 1  # of oxipng's 0 to 6: 2 takes twice as long for half a percent
@@ -25,10 +26,13 @@ NEUTRAL_JFIF = (jpeg.APP0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0")
 def compressed(data: bytes, mime: str) -> bytes | None:
     """The same picture in fewer bytes; None when it is not worth it, or not certainly the same."""
     compress, described = WAYS[mime]
-    made = compress(data)
-    if len(made) > WORTHWHILE * len(data) or described(made) != described(data):
-        return None
-    return made if _frames(made) == _frames(data) else None
+    try:
+        made = compress(data)
+        is_worthwhile = len(made) <= WORTHWHILE * len(data)
+        is_same = is_worthwhile and described(made) == described(data) and _frames(made) == _frames(data)
+    except Exception as error:  # on odd bytes such programs raise almost anything
+        raise UnreadablePicture from error
+    return made if is_same else None
 
 
 def _compress_png(data: bytes) -> bytes:

@@ -27,7 +27,12 @@ _compression = BoundedPool("compression", threads=1, waiting=WAITING)
 
 async def prepare(file: BinaryIO) -> PreparedPicture:
     """All that an upload stores. Raises UnsupportedMedia, UnreadablePicture and PayloadTooLarge."""
-    return await pool.run(_prepare, file)
+    return await pool.run(_prepare, "prepare", file)
+
+
+async def clean(file: BinaryIO) -> PreparedPicture:
+    """What can be stored of an upload before its pixels are decoded; the same is raised."""
+    return await pool.run(_prepare, "clean", file)
 
 
 async def make_variant(file: BinaryIO, variant: str) -> bytes:
@@ -36,15 +41,15 @@ async def make_variant(file: BinaryIO, variant: str) -> bytes:
 
 
 async def compress(file: BinaryIO, mime: str) -> CompressedOriginal | None:
-    """The same picture in fewer bytes, verified; None when that is not worth it, or takes too much."""
+    """The same picture in fewer bytes, verified; None when it is not worth it. Raises UnreadablePicture."""
     return await _compression.run(_compress, file, mime)
 
 
-def _prepare(file: BinaryIO) -> PreparedPicture:
-    answer, written = decoders.ask("prepare", file)
+def _prepare(call: str, file: BinaryIO) -> PreparedPicture:
+    answer, written = decoders.ask(call, file)
     with written:
         return PreparedPicture(
-            info=PictureInfo(**answer["info"]),
+            PictureInfo(**answer["info"]),
             original=written.read(answer["size"]),
             thumbnail=written.read(),
             sha256=answer["sha256"],

@@ -38,16 +38,12 @@ class CompressedOriginal:
 
 
 @dataclass(frozen=True)
-class PictureBytes:
-    """What is stored of a picture."""
+class PreparedPicture:
+    """What is stored of a picture; while it was only cleaned, what needs its pixels is missing."""
 
-    original: bytes  # the upload without what names a place or a person
-    thumbnail: bytes  # WebP
-    sha256: str  # of `original`, hexadecimal
-
-
-@dataclass(frozen=True)
-class PreparedPicture(PictureBytes):
     info: PictureInfo
-    blurhash: str
-    colour: str  # the one most of it has, #rrggbb
+    original: bytes  # the upload without what names a place or a person
+    sha256: str  # of `original`, hexadecimal
+    thumbnail: bytes = b""  # WebP
+    blurhash: str | None = None
+    colour: str | None = None  # the one most of it has, #rrggbb

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from media_store import imaging
 from media_store.compression import compressed
 from media_store.decoders.turns import Turns
+from media_store.pictures import PreparedPicture
 from nanobanana.errors import APIError
 
 LONGEST_REQUEST = 4096  # bytes
@@ -29,8 +30,15 @@ LONGEST_REQUEST = 4096  # bytes
 Answer = dict[str, Any]
 
 
+def clean(source: BinaryIO, target: BinaryIO, turns: Turns) -> Answer:
+    return written(imaging.clean(source), target)
+
+
 def prepare(source: BinaryIO, target: BinaryIO, turns: Turns) -> Answer:
-    picture = imaging.prepare(source, turns.large())
+    return written(imaging.prepare(source, turns.large()), target)
+
+
+def written(picture: PreparedPicture, target: BinaryIO) -> Answer:
     target.write(picture.original)
     target.write(picture.thumbnail)
     return {
@@ -56,6 +64,7 @@ def compress(source: BinaryIO, target: BinaryIO, turns: Turns, mime: str) -> Ans
 
 
 CALLS: dict[str, Callable[..., Answer]] = {
+    "clean": clean,
     "prepare": prepare,
     "make_variant": make_variant,
     "compress": compress,

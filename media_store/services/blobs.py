@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from accounts.models import User
 from media_store.managers import NOTES
 from media_store.models import Blob, Image
-from media_store.pictures import PictureBytes
+from media_store.pictures import PreparedPicture
 from media_store.storage import StorageUnavailable, get_storage
 from media_store.variants import ORIGINAL, THUMB
 from nanobanana.errors import Conflict, TokenInvalid
@@ -40,7 +40,7 @@ class NotShared(CommitRefused):
     """The blob cannot be held: it is gone, or another one with this content came first."""
 
 
-async def keep(*, user: User, picture: PictureBytes, record: Callable[[Blob], Awaitable[None]]) -> None:
+async def keep(*, user: User, picture: PreparedPicture, record: Callable[[Blob], Awaitable[None]]) -> None:
     """Have the bytes stored, unless the user has the same already; `record` commits who holds them.
 
     Its commit calls `hold`. When it fails, no bytes stay that nothing holds.
@@ -48,7 +48,7 @@ async def keep(*, user: User, picture: PictureBytes, record: Callable[[Blob], Aw
     for _ in range(TRIES):
         found = await Blob.objects.find_stored(user.id, picture.sha256)
         try:
-            await (_record(found, record) if found else _write(user, picture, record))
+            await (_share(found, picture, record) if found else _write(user, picture, record))
         except NotShared:
             continue
         return
@@ -138,17 +138,24 @@ async def remove_if_gone(*, user_id: str, blob_id: str) -> None:
         await _remove_soon(user_id, [blob_id])
 
 
-async def _record(blob: Blob, record: Callable[[Blob], Awaitable[None]]) -> None:
+async def _share(blob: Blob, picture: PreparedPicture, record: Callable[[Blob], Awaitable[None]]) -> None:
+    if not blob.thumb_size:  # the others that have these bytes are being processed
+        await _put(f"{prefix_of(blob.owner_id, blob.id)}/{THUMB}", picture.thumbnail)
     await record(blob)
 
 
-async def _write(user: User, picture: PictureBytes, record: Callable[[Blob], Awaitable[None]]) -> None:
+async def _put(key: str, content: bytes) -> None:
+    if content:
+        await get_storage().put(key, content)
+
+
+async def _write(user: User, picture: PreparedPicture, record: Callable[[Blob], Awaitable[None]]) -> None:
     blob = await _plan(user, picture)
     planned = Blob(**blob.__dict__)
     try:
-        storage, prefix = get_storage(), prefix_of(user.id, blob.id)
-        await storage.put(f"{prefix}/{ORIGINAL}", picture.original)
-        await storage.put(f"{prefix}/{THUMB}", picture.thumbnail)
+        prefix = prefix_of(user.id, blob.id)
+        await _put(f"{prefix}/{ORIGINAL}", picture.original)
+        await _put(f"{prefix}/{THUMB}", picture.thumbnail)
         await record(blob)
     except Exception:
         await discard(planned)
@@ -157,7 +164,7 @@ async def _write(user: User, picture: PictureBytes, record: Callable[[Blob], Awa
         await discard(planned)
 
 
-async def _plan(user: User, picture: PictureBytes) -> Blob:
+async def _plan(user: User, picture: PreparedPicture) -> Blob:
     blob = Blob(
         user.id,
         new_id(),
