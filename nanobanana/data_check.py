@@ -3,6 +3,7 @@
 Others may read and write meanwhile: what is not so from one moment to another is no fault.
 """
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from inspect import getmembers, isclass
@@ -14,10 +15,13 @@ from accounts.services.claims import addresses, check_address, check_holder, is_
 from chats.services.purge import check_note
 from nanobanana.progress import Advance
 from nanobanana.redisdb.checking import Checker, Findings
+from nanobanana.redisdb.client import ask
 from nanobanana.redisdb.event_log import renew_epoch
+from nanobanana.redisdb.keys import global_key
 from nanobanana.redisdb.models import Model
 from nanobanana.redisdb.walking import keys_by_owner, keys_of, lasting
 
+RESTORING = global_key("restoring")  # a restore that is under way or was interrupted
 PASSING = ("presence",)  # sockets come and go without a commit
 
 
@@ -41,6 +45,7 @@ async def check_everything(
     *, repair: bool = False, advance: Advance = lambda _: None
 ) -> AsyncIterator[Findings]:
     """What is found of one user after another, then of the addresses; `advance` counts keys, each twice."""
+    yield await check_restore()
     async for user_id, keys in keys_by_owner(advance):
         yield await check_user(user_id, keys, repair=repair)
         advance(len(keys))
@@ -48,6 +53,14 @@ async def check_everything(
         findings = Findings()
         await check_holder(findings=findings, address=address, user_id=user_id, repair=repair)
         yield findings
+
+
+async def check_restore() -> Findings:
+    """None was interrupted; it may be under way."""
+    mark = await ask("GET", RESTORING)
+    since = json.loads(mark)["since"] if mark else ""
+    sentence = f"A restore began at {since} and has not ended: if it was interrupted, run it again."
+    return Findings([sentence] if mark else [])
 
 
 async def check_users(user_ids: Sequence[str], *, repair: bool = False) -> Findings:
