@@ -12,7 +12,8 @@ from django.apps import apps
 
 from accounts.services.access import find_account
 from accounts.services.claims import addresses, check_address, check_holder, is_being_deleted
-from chats.services.purge import check_note
+from chats.services import purge
+from media_store.services import sweep
 from nanobanana.progress import Advance
 from nanobanana.redisdb.checking import Checker, Findings
 from nanobanana.redisdb.client import ask
@@ -77,11 +78,17 @@ async def check_user(user_id: str, keys: Sequence[str], *, repair: bool = False)
         return await _check_leftovers(user_id, keys)
     findings = await checker().check(user_id, keys, repair=repair)
     await check_address(findings=findings, user=user, repair=repair)
-    await check_note(findings=findings, user_id=user_id, repair=repair)
+    await check_notes(findings=findings, user_id=user_id, repair=repair)
     if findings.mended:
         await renew_epoch(user_id)
     findings.owners = 1
     return findings if await find_account(user_id) else Findings()
+
+
+async def check_notes(*, findings: Findings, user_id: str, repair: bool) -> None:
+    """What has to be done for the user later is noted outside of the user's slot."""
+    for part in (purge, sweep):
+        await part.check_note(findings=findings, user_id=user_id, repair=repair)
 
 
 async def _check_leftovers(user_id: str, keys: Sequence[str]) -> Findings:

@@ -13,6 +13,7 @@ import base64
 import hashlib
 import logging
 import re
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from nanobanana.redisdb.unit_of_work import CLIENT_OPERATION_KEPT, Operation
 CLAIM_LIFE = 60_000  # milliseconds
 ANSWER_LIFE = CLIENT_OPERATION_KEPT
 PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
+FASTEST = 1  # of the levels of zlib
 REPLAYED = {"Idempotent-Replayed": "true"}
 
 logger = logging.getLogger(__name__)
@@ -128,14 +130,17 @@ class AnswerManager:
 
     def _seal(self, head: dict[str, Any], body: bytes = b"") -> bytes:
         described = orjson.dumps({"fingerprint": self.request.fingerprint, **head})
-        return self._cipher.encrypt(described + b"\n" + body)
+        # A day's answers are more than the day's messages: they are kept small.
+        token = self._cipher.encrypt(zlib.compress(described + b"\n" + body, FASTEST))
+        return base64.urlsafe_b64decode(token)
 
     def _open(self, sealed: bytes) -> tuple[dict[str, Any], bytes] | None:
         """Head and body; None of what is not by us, or from before the secret was changed."""
         try:
-            described, _, body = self._cipher.decrypt(sealed).partition(b"\n")
+            content = zlib.decompress(self._cipher.decrypt(base64.urlsafe_b64encode(sealed)))
         except InvalidToken:
             return None
+        described, _, body = content.partition(b"\n")
         return orjson.loads(described), body
 
     def _answer_of(self, head: dict[str, Any], body: bytes) -> HttpResponse:

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from accounts.models import User
 from accounts.services.access import find_account, find_user
 from accounts.services.claims import give_address, is_being_deleted
-from chats.services.purge import check_note
 from media_store.storage import ObjectNotFound, get_storage
 from nanobanana.backups import BackedUpUser, Backup, BackupWriter
-from nanobanana.data_check import RESTORING, check_user, checker
+from nanobanana.data_check import RESTORING, check_notes, check_user, checker
 from nanobanana.progress import Advance
 from nanobanana.redisdb.checking import Findings
 from nanobanana.redisdb.claims import batches
@@ -116,7 +115,7 @@ class _Restore:
         names = {record.name for record in self._backup.records(user.id)}
         keys = await self._snapshots.put(user.id, self._backup.records(user.id), names)
         await give_address(user_id=user.id)
-        await check_note(findings=Findings(), user_id=user.id, repair=True)  # notes are in no backup
+        await check_notes(findings=Findings(), user_id=user.id, repair=True)  # notes are in no backup
         await ring(user.id)
         self.restored.findings.add(await check_user(user.id, keys, repair=True))
         self.restored.users += 1

@@ -1,6 +1,5 @@
 """What becomes of sessions that are deleted: the trash, the way back, and the end."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -9,13 +8,15 @@ from django.conf import settings
 
 from accounts.models import User
 from accounts.services.access import changes_of
+from chats.managers import NOTES
 from chats.models import ARCHIVED, HIDDEN, LATEST, TRASHED, HiddenSession, Session, TrashedSession
 from chats.services.reindexing import remove_index
 from chats.services.removal import remove_hidden, remove_messages
 from chats.services.sessions import NO_SESSION, get_session, session_handle
-from nanobanana.background import of_this_process
+from media_store.services.images import remove_of_session
 from nanobanana.errors import Conflict, NotFound
 from nanobanana.events import SessionDeleted, SessionRestored
+from nanobanana.jobs import job
 from nanobanana.redisdb.exceptions import CommitRefused
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.managers import Page, Window
@@ -25,7 +26,6 @@ T = TypeVar("T")
 STEP = 200  # sessions removed at once
 TRIES = 10  # of a change of a session that others change too
 LISTS = ((Session, LATEST), (Session, ARCHIVED), (TrashedSession, TRASHED), (HiddenSession, HIDDEN))
-PATIENCE = 0.8  # seconds that a request waits for what it removes; what is larger is removed behind it
 
 
 async def list_trash(*, user: User, window: Window) -> Page[TrashedSession]:
@@ -47,13 +47,21 @@ async def restore_session(*, user: User, session_id: str, operation: Operation |
 async def delete_for_good(*, user: User, session_id: str, operation: Operation | None = None) -> None:
     """Delete a session, in the list or in the trash, for good: it is gone for everyone at once.
 
-    What it has is removed before this returns, unless that takes longer than PATIENCE.
+    What it has is removed before this returns, unless that takes long.
     """
     session_handle(user, session_id)
     if await was_committed(user.id, operation):
         return
     hidden = await _insist(lambda: _hide(user, session_id, operation))
-    await asyncio.wait([of_this_process.spawn(_remove(hidden))], timeout=PATIENCE)
+    await remove_session.begin_here(user_id=hidden.owner_id, session_id=hidden.id)
+
+
+@job("remove session", time_limit=3600)
+async def remove_session(*, user_id: str, session_id: str) -> None:
+    """Remove a session that is hidden, and what it has; the purge does the same, a minute later."""
+    hidden = await HiddenSession.objects.find(user_id, session_id)
+    if hidden:
+        await remove_hidden(hidden)
 
 
 async def remove_everything(*, user_id: str, **_: object) -> None:
@@ -62,6 +70,7 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
         while session_ids := await kind.objects.ids(user_id, index.name, first=0, limit=STEP):
             for session_id in session_ids:
                 await remove_messages(user_id=user_id, session_id=session_id)
+                await remove_of_session(user_id=user_id, session_id=session_id)
             page = await kind.objects.aget_many(user_id, session_ids)
             async with unit_of_work(user_id) as work:
                 for session in page.objects:
@@ -82,7 +91,7 @@ async def _insist(change: Callable[[], Awaitable[T]]) -> T:
 
 async def _move_to_trash(user: User, session_id: str, operation: Operation | None) -> None:
     session = await get_session(user=user, session_id=session_id)
-    await TrashedSession.objects.note_removal(user.id, now() + timedelta(days=settings.TRASH_DAYS))
+    await NOTES.note(user.id, now() + timedelta(days=settings.TRASH_DAYS))
     async with changes_of(user, operation) as work:
         TrashedSession.objects.receive(work, session, deleted_at=now())
         work.emit(SessionDeleted(session_id=session.id))
@@ -104,13 +113,9 @@ async def _hide(user: User, session_id: str, operation: Operation | None = None)
     found = listed or await TrashedSession.objects.find(user.id, session_id)
     if found is None:
         raise NotFound(NO_SESSION)
-    await HiddenSession.objects.note_removal(user.id, now())
+    await NOTES.note(user.id, now())
     async with changes_of(user, operation) as work:
         hidden = HiddenSession.objects.receive(work, found, removable_at=now())
         if listed:
             work.emit(SessionDeleted(session_id=session_id))
     return hidden
-
-
-async def _remove(hidden: HiddenSession) -> None:
-    await remove_hidden(hidden)

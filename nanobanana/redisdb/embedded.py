@@ -41,8 +41,10 @@ OPTIONS = {
     "appendfsync": "always",
     "aof-load-truncated": "yes",
     "maxmemory-policy": "noeviction",
-    # Larger values stay in the compact encoding; since 7 listpack, but the old name is understood everywhere.
-    "hash-max-ziplist-value": "1024",
+    # What stays in the compact encoding: since 7 listpack, but the old names are understood everywhere.
+    # A value of 4 KB then costs 400 bytes less; an entry of a list of up to 512 takes 38 bytes, not 96.
+    "hash-max-ziplist-value": "4096",
+    "zset-max-ziplist-entries": "512",
 }
 
 

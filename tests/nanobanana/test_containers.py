@@ -195,7 +195,14 @@ def test_its_redis_wants_the_password_and_keeps_everything(services: dict[str, A
         process.wait()
 
 
-KEPT_BY_COMPOSE = ("save", "appendonly", "appendfsync", "maxmemory-policy", "hash-max-ziplist-value")
+KEPT_BY_COMPOSE = {
+    "save",
+    "appendonly",
+    "appendfsync",
+    "maxmemory-policy",
+    "hash-max-ziplist-value",
+    "zset-max-ziplist-entries",
+}
 
 
 def wait_for(redis: Redis) -> None:

@@ -425,7 +425,7 @@ async def test_nobody_gets_the_answer_of_another_by_moving_it_in_redis(
     await alice.post("/api/sessions", CATS, headers=key)
     await mallory.post("/api/sessions", CATS, headers=key)
     [hers], [other] = await answers_kept(alice.id), await answers_kept(mallory.id)
-    await get_client().set(other, await get_client().get(hers))
+    await get_client().copy(hers, other, replace=True)
     again = await mallory.post("/api/sessions", CATS, headers=key)
     assert again.json()["session"]["userId"] == mallory.id
 
