@@ -14,7 +14,7 @@ from django.core.management import CommandError
 from accounts.models import Device, User
 from media_store.storage import get_storage
 from nanobanana.backups import Backup, Manifest, UnusableBackup
-from nanobanana.data_check import RESTORING, check_restore
+from nanobanana.data_check import RESTORING, check_restore, check_users
 from nanobanana.redisdb import snapshots
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import global_key, owner_key
@@ -173,7 +173,7 @@ async def test_an_interrupted_restore_is_told_and_goes_on(
             await run("restore", tmp_path / "b")
     await assert_signed_out(alice.laptop.http, alice.laptop.token, alice.laptop.refresh_token)
     assert ["has not ended" in fault for fault in (await check_restore()).faults] == [True]
-    assert ["and no account" in fault for fault in await inconsistencies([alice.id])] == [True]
+    assert ["and no account" in fault for fault in (await check_users([alice.id])).faults] == [True]
     await run("restore", tmp_path / "b")
     assert await get_client().get(RESTORING) is None
     assert await contents_of(alice.id) == before
