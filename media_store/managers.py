@@ -89,6 +89,9 @@ class BlobManager(Manager["Blob"]):
             (blob_id, score.endswith(AGAIN)) for blob_id, score in zip(rows[::2], rows[1::2], strict=True)
         ]
 
+    async def earliest_doomed(self, user_id: str) -> datetime | None:
+        return await self.earliest(user_id, DOOMED)
+
     async def doomed_among(self, user_id: str, blob_ids: Sequence[str]) -> list[str]:
         if not blob_ids:
             return []

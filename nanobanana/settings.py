@@ -105,6 +105,7 @@ CLAMAV_URL = env.url("CLAMAV_URL", schemes=("tcp", "unix"))
 CLAMAV_WHEN_DOWN = env.choice("CLAMAV_WHEN_DOWN", "refuse", ("refuse", "accept"))
 MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")
 CLEANUP_GRACE = env.seconds("CLEANUP_GRACE", "24h")
+SWEEP_UNUSED_IMAGES = env.boolean("SWEEP_UNUSED_IMAGES", True)
 QUOTA_IMAGES = env.integer("QUOTA_IMAGES", 0)  # of one user; 0 is no limit, here and below
 QUOTA_BYTES = env.size("QUOTA_BYTES", "0", at_least=0)
 

@@ -109,6 +109,11 @@ async def remove_everything(*, user_id: str) -> None:
     await Blob.objects.forget_all_doomed(user_id)
 
 
+def plans_end() -> datetime:
+    """What was planned before that, and is not held, was given up."""
+    return now() - PLAN_LIFE
+
+
 async def discard(blob: Blob) -> None:
     """Remove bytes that came to nothing, unless a commit was done of which only the answer was lost.
 

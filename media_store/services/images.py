@@ -155,9 +155,14 @@ async def delete_image(*, user: User, image_id: str, operation: Operation | None
 
 async def clean_up(*, user: User) -> list[Outcome]:
     """Delete pictures that no message has shown for the grace period; a bounded number at a time."""
-    before = milliseconds(now() - timedelta(seconds=settings.CLEANUP_GRACE))
-    image_ids = await Image.objects.unreferenced_ids(user.id, before=before, limit=CLEANED_AT_ONCE)
+    image_ids = await unused_ids(user_id=user.id, limit=CLEANED_AT_ONCE)
     return [await _attempt_deletion(user, image_id) for image_id in image_ids]
+
+
+async def unused_ids(*, user_id: str, limit: int) -> list[str]:
+    """Pictures that no message has shown for the grace period."""
+    before = milliseconds(now() - timedelta(seconds=settings.CLEANUP_GRACE))
+    return await Image.objects.unreferenced_ids(user_id, before=before, limit=limit)
 
 
 async def remove_unshown(*, user_id: str, session_id: str) -> None:
@@ -173,8 +178,12 @@ async def remove_unshown(*, user_id: str, session_id: str) -> None:
 
 
 async def remove_everything(*, user_id: str, **_: object) -> None:
-    """Remove a deleted account's pictures, in bounded steps that can be repeated."""
-    await blobs.note_release(user_id)
+    """Remove a deleted account's pictures, in bounded steps that can be repeated; the sweep does it again."""
+    await blobs.note_release(user_id, due=now() + blobs.LATER)
+    await remove_what_is_left(user_id=user_id)
+
+
+async def remove_what_is_left(*, user_id: str) -> None:
     await _remove_all_in(user_id, "images")
     async with unit_of_work(user_id) as work:
         work.write("delete", Usage(user_id, user_id).key)
