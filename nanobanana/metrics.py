@@ -76,12 +76,12 @@ UPLOADED_BYTES = Counter(
 
 # ---- jobs
 JOB_RUNS = Counter(
-    "nanobanana_job_runs", "Tries that ended, by outcome.", ["job", "outcome"], registry=REGISTRY
+    "nanobanana_job_runs", "Tries that ended, by outcome.", ["name", "outcome"], registry=REGISTRY
 )
 JOB_SECONDS = Histogram(
     "nanobanana_job_seconds",
     "How long they took.",
-    ["job"],
+    ["name"],
     buckets=(0.01, 0.1, 0.5, 1, 5, 30, 60, 300, 1800),
     registry=REGISTRY,
 )

@@ -129,9 +129,9 @@ ROWS = {
         Graph(
             "Jobs done, by outcome",
             "cps",
-            {"{{job}} {{outcome}}": rate("nanobanana_job_runs_total", "job", "outcome")},
+            {"{{name}} {{outcome}}": rate("nanobanana_job_runs_total", "name", "outcome")},
         ),
-        Graph("Duration (p95)", "s", {"{{job}}": quantile(0.95, "nanobanana_job_seconds", "job")}),
+        Graph("Duration (p95)", "s", {"{{name}}": quantile(0.95, "nanobanana_job_seconds", "name")}),
     ],
     "Pictures and pools": [
         Graph(

@@ -392,5 +392,5 @@ async def test_tries_are_counted_by_outcome_and_timed(alice: Person) -> None:
         await until_done()
     after = await look(alice)
     for outcome in ("done", "not_found"):
-        assert after.value("nanobanana_job_runs_total", job="note", outcome=outcome) == 1
-    assert after.value("nanobanana_job_seconds_count", job="note") == 2
+        assert after.value("nanobanana_job_runs_total", name="note", outcome=outcome) == 1
+    assert after.value("nanobanana_job_seconds_count", name="note") == 2
