@@ -1,6 +1,9 @@
-"""Pictures. The record says what a picture is; the bytes lie in the storage."""
+"""Pictures, and their bytes. Records say what they are; the bytes themselves lie in the storage."""
 
-from media_store.managers import ImageManager, UsageManager
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from media_store.managers import BlobManager, ImageManager, UsageManager
 from nanobanana.redisdb.fields import (
     BooleanField,
     CounterField,
@@ -18,6 +21,28 @@ from nanobanana.redisdb.tallies import References, Total
 UPLOADED = "uploaded"
 
 
+class Blob(Model):
+    """What the storage has below `<userId>/<blobId>/`: an original and its variants, of `holders` pictures.
+
+    `media_store/services/blobs.py` says how it comes and goes. Sizes are in bytes.
+    """
+
+    kind = "blob"
+    sha256 = TextField()  # of the original
+    size = IntegerField()
+    thumb_size = IntegerField()
+    is_stored = BooleanField(default=False)
+    holders = CounterField(zero_index="blobs:planned", counts=References("image", "blob_id"))
+    created_at = DateTimeField(default=now)
+
+    indexes = (Index("content:{sha256}", score="created_at", where="is_stored"),)
+    objects = BlobManager()
+
+    def flaws(self) -> Iterator[str]:
+        if self.is_stored != (self.holders > 0):
+            yield f"{self!r} is {'stored' if self.is_stored else 'planned'} and has {self.holders} holders."
+
+
 class Image(Model):
     """A picture of a user; `ref_count` messages show it. Sizes are in pixels (upright) and bytes."""
 
@@ -30,6 +55,7 @@ class Image(Model):
     size = IntegerField()
     thumb_size = IntegerField()
     sha256 = TextField()  # of the stored original
+    blob_id = ReferenceField(to="blob")
     # Pictures stored before there were these have none of them.
     shows_in_browsers = BooleanField(default=True)
     blurhash = Nullable(TextField())
@@ -44,6 +70,10 @@ class Image(Model):
         Index("session:{session_id}:images:{type}", score="created_at"),
     )
     objects = ImageManager()
+
+    def load(self, pairs: Sequence[str]) -> Self:
+        # Stored before there were blobs: the bytes lie below its own id.
+        return super().load(pairs if "blob_id" in pairs[::2] else [*pairs, "blob_id", self.id])
 
 
 class Usage(Model):
