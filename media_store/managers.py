@@ -1,5 +1,6 @@
 """Where the records of pictures are stored and found."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,13 @@ from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import is_id
 from nanobanana.redisdb.keys import owner_key
 from nanobanana.redisdb.managers import Manager, Page, Window
-from nanobanana.redisdb.unit_of_work import UnitOfWork
+from nanobanana.redisdb.unit_of_work import UnitOfWork, unit_of_work
 
 if TYPE_CHECKING:
-    from media_store.models import Image, Usage
+    from media_store.models import DirectUpload, Image, Usage
 
 REMOVED = "images:removed"
+STEP = 500  # uploads looked at at once
 
 
 class UsageManager(Manager["Usage"]):
@@ -104,6 +106,39 @@ class ImageManager(Manager["Image"]):
         if not is_id(session_id):
             raise DoesNotExist(f"session {session_id[:40]!r}")
         return owner_key(user_id, self.model.session_id.to, session_id)
+
+
+class DirectUploadManager(Manager["DirectUpload"]):
+    """Uploads under way. Redis lets them go when they expire; the next one to begin clears their index."""
+
+    def create(self, work: UnitOfWork, instance: "DirectUpload") -> None:
+        super().create(work, instance)
+        life = milliseconds(instance.expires_at) - milliseconds(now())
+        # The latest to begin is the last to expire.
+        for key in (instance.key, instance.indexes[0].key(instance.owner_id)):
+            work.write("expire", key, life)
+
+    def complete(self, work: UnitOfWork, upload: "DirectUpload", image_id: str) -> None:
+        """Note what became of it, once; its record stays, for who asks again."""
+        self.update(work, upload, image_id=image_id)
+
+    async def standing(self, user_id: str) -> tuple[list[str], int]:
+        """The ids of those that have expired, and how many are open."""
+        ids, total = await asyncio.gather(
+            self.ids_up_to(user_id, self.index, score=milliseconds(now()), limit=STEP),
+            self.acount(user_id, self.index),
+        )
+        return ids, total - len(ids)
+
+    async def forget_all(self, user_id: str) -> None:
+        """Remove those of a deleted account."""
+        while ids := await self.ids(user_id, self.index, first=0, limit=STEP):
+            async with unit_of_work(user_id) as work:
+                self.remove_ids(work, self.index, ids)
+
+    @property
+    def index(self) -> str:
+        return self.model.indexes[0].name
 
 
 def usage_key(user_id: str) -> str:

@@ -1,6 +1,6 @@
 """Pictures. The record says what a picture is; the bytes lie in the storage."""
 
-from media_store.managers import ImageManager, UsageManager
+from media_store.managers import DirectUploadManager, ImageManager, UsageManager
 from nanobanana.redisdb.fields import (
     BooleanField,
     CounterField,
@@ -53,3 +53,19 @@ class Usage(Model):
     bytes = CounterField()
 
     objects = UsageManager()
+
+
+class DirectUpload(Model):
+    """Bytes that are going to be put straight into the storage; the record goes by itself when it expires."""
+
+    kind = "upload"
+    session_id = ReferenceField(to="session")
+    type = TextField()
+    mime = TextField()
+    size = IntegerField()
+    sha256 = Nullable(TextField())
+    expires_at = DateTimeField()
+    image_id = Nullable(ReferenceField(to="image"))  # what it was completed to
+
+    indexes = (Index("uploads", score="expires_at", unless="image_id"),)
+    objects = DirectUploadManager()

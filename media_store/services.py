@@ -32,6 +32,8 @@ DISCARD_PATIENCE = 5  # seconds
 STEP = 500  # records removed at once
 TRIES = 10  # to remove pictures that messages come to show meanwhile
 WAITING = 100  # pictures in line in one process
+Settling = Callable[[UnitOfWork, Image], None]
+
 NO_IMAGE = "There is no such image."
 NO_SESSION = "There is no such session."
 
@@ -79,17 +81,25 @@ async def list_session_images(
 
 
 async def upload_image(
-    *, user: User, session_id: str, type: str, upload: Upload, operation: Operation | None = None
+    *,
+    user: User,
+    session_id: str,
+    type: str,
+    upload: Upload,
+    operation: Operation | None = None,
+    settle: Settling = lambda work, image: None,
 ) -> Image:
-    """Store a picture with its thumbnail: bytes first, then the record, which so never lacks them."""
-    if upload.size > settings.MAX_FILE_SIZE:
-        raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
-    await _require_session(user, session_id)
+    """Store a picture with its thumbnail: bytes first, then the record, which so never lacks them.
+
+    `settle` adds to the commit what goes along with it.
+    """
+    require_size(upload.size)
+    await require_session(user=user, session_id=session_id)
     await require_room(user=user, size=upload.size, operation=operation)
     picture = await _pool.run(prepare, upload.file)
     image = _new_image(user, session_id, type, picture)
     # A client that leaves does not stop what has begun: bytes and record come together or not at all.
-    commit = partial(_commit, user, image, operation)
+    commit = partial(_commit, user, image, operation, settle)
     return await asyncio.shield(asyncio.ensure_future(_store(user, image, picture, commit)))
 
 
@@ -97,7 +107,7 @@ async def upload_images(
     *, user: User, session_id: str, type: str, uploads: Sequence[Upload], operation: Operation | None = None
 ) -> list[Outcome]:
     """Store several pictures; one that fails does not stop the others, and each can be repeated by itself."""
-    await _require_session(user, session_id)
+    await require_session(user=user, session_id=session_id)
     operations = [
         operation and replace(operation, id=f"{operation.id}:{number}") for number in range(len(uploads))
     ]
@@ -138,6 +148,20 @@ async def remove_imported(*, user: User, images: Sequence[Image]) -> None:
         page = await Image.objects.aget_many(user.id, ids)
         await _discard_for_good(user.id, [image for image in page.objects if image.ref_count == 0])
     await _remove_files(user.id)
+
+
+def require_size(size: int) -> None:
+    if size > settings.MAX_FILE_SIZE:
+        raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
+
+
+async def require_session(*, user: User, session_id: str) -> None:
+    """Fail before the work, not after it; the commit asks again."""
+    await list_session_images(user=user, session_id=session_id, type=None, window=Window(limit=1))
+
+
+def expect_session(work: UnitOfWork, session_id: str) -> None:
+    work.expect_exists(Image.objects.session_key(work.owner_id, session_id), NotFound(NO_SESSION))
 
 
 async def delete_image(*, user: User, image_id: str, operation: Operation | None = None) -> None:
@@ -239,10 +263,6 @@ def storage_key(user_id: str, image_id: str, variant: str) -> str:
     return f"{image_prefix(user_id, image_id)}/{variant}"
 
 
-async def _require_session(user: User, session_id: str) -> None:
-    """Fail before the work, not after it; the commit asks again."""
-    await list_session_images(user=user, session_id=session_id, type=None, window=Window(limit=1))
-
 
 def _new_image(
     user: User, session_id: str, type: str, picture: PreparedPicture, *, at: datetime | None = None
@@ -295,9 +315,10 @@ async def _store(
     return image
 
 
-async def _commit(user: User, image: Image, operation: Operation | None) -> None:
+async def _commit(user: User, image: Image, operation: Operation | None, settle: Settling) -> None:
     async with told_what_is_used(user, image.size), changes_of(user, operation) as work:
-        work.expect_exists(Image.objects.session_key(user.id, image.session_id), NotFound(NO_SESSION))
+        expect_session(work, image.session_id)
+        settle(work, image)
         expect_room(work, image)
         Image.objects.create(work, image)
         work.emit(ImageCreated(session_id=image.session_id, image_id=image.id), image)

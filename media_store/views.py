@@ -11,10 +11,17 @@ from django.utils.cache import patch_vary_headers
 
 from accounts.models import User
 from accounts.viewsets import SignedInViewSet
-from media_store import links, rendering, services
-from media_store.calls import IMAGES, IMAGES_A_PAGE, MEDIA
+from media_store import direct_uploads, links, rendering, services
+from media_store.calls import IMAGES, IMAGES_A_PAGE, INCOMING, MEDIA
+from media_store.calls import UPLOADS as DIRECT_UPLOADS
 from media_store.models import Image
-from media_store.serializers import UploadSerializer, render_image, validate_type
+from media_store.serializers import (
+    BeginUploadSerializer,
+    UploadSerializer,
+    render_begun,
+    render_image,
+    validate_type,
+)
 from media_store.services import Upload, storage_key
 from media_store.storage import get_storage
 from media_store.streaming import file_response
@@ -100,6 +107,43 @@ class ImageViewSet(SignedInViewSet):
             raise ValidationFailed(details={name: [sentence]})
         uploads = [Upload(str(file.name), file.size or 0, file.file) for file in files]
         return uploads, {"session_id": fields["sessionId"], "type": fields["type"]}
+
+
+class DirectUploadViewSet(SignedInViewSet):
+    """Uploads whose bytes go past us."""
+
+    calls = DIRECT_UPLOADS
+    budgets = dict.fromkeys(DIRECT_UPLOADS, UPLOADS)
+
+    async def begin(self) -> HttpResponse:
+        fields = self.body(BeginUploadSerializer)
+        begun = await direct_uploads.begin_upload(
+            user=self.user, session_id=fields.pop("sessionId"), operation=self.operation(), **fields
+        )
+        return self.answer({"message": "Upload begun.", "upload": render_begun(begun)}, 201)
+
+    async def complete(self, upload_id: str) -> HttpResponse:
+        image = await direct_uploads.complete_upload(
+            user=self.user, upload_id=upload_id, operation=self.operation()
+        )
+        return self.answer({"message": "Image uploaded.", "image": render_image(image)}, 201)
+
+
+class IncomingViewSet(ViewSet):
+    """Where the bytes of direct uploads go when they are kept on this machine: whoever has the address may."""
+
+    calls = INCOMING
+
+    async def receive(self, user_id: str, upload_id: str) -> HttpResponse:
+        query = self.request.GET
+        links.verify_upload(user_id, upload_id, query.get("e", ""), query.get("s", ""))
+        await direct_uploads.receive_upload(
+            user_id=user_id,
+            upload_id=upload_id,
+            mime=self.request.headers.get("Content-Type", ""),
+            chunks=self.request.chunks(),
+        )
+        return self.answer({"message": "The bytes are here; complete the upload."})
 
 
 class MediaViewSet(ViewSet):

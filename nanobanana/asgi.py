@@ -3,7 +3,8 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from io import BytesIO
 from typing import IO, Any
 
@@ -38,6 +39,7 @@ JSON_BODY = 1024 * 1024
 IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
 MULTIPART_OVERHEAD = 64 * 1024
 IMPORT = "/api/sessions/import"
+UPLOADS = "/uploads/"
 
 get_storage()  # the SDK of a cloud takes a second to load: before the first request, not during it
 
@@ -52,7 +54,9 @@ class HTTPHandler(ASGIHandler):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             limit, refusal = limit_of(scope)
-            body, is_complete = await read_body(receive, limit)
+            # Of direct uploads the view takes the body, piece by piece.
+            unread = BytesIO(), True
+            body, is_complete = unread if is_streamed(scope) else await read_body(receive, limit)
         except RequestAborted:
             return
         with body:
@@ -87,6 +91,7 @@ class HTTPHandler(ASGIHandler):
             request = ASGIRequest({**scope, "query_string": b""}, body)
             refusal = refusal or BadRequest("The address is not UTF-8.")
         request.refusal = refusal
+        request.chunks = partial(chunks_of, receive)
         request.receive = receive  # for who waits long: the next message is that the client has left
         try:
             response = await self._middleware_chain(request)
@@ -111,6 +116,20 @@ def limit_of(scope: Scope) -> tuple[int, APIError]:
     if scope["path"] == IMPORT:
         return settings.IMPORT_MAX_SIZE + MULTIPART_OVERHEAD, ArchiveTooLarge()
     return settings.MAX_FILE_SIZE * settings.MAX_FILES_AT_ONCE + MULTIPART_OVERHEAD, PayloadTooLarge()
+
+
+def is_streamed(scope: Scope) -> bool:
+    return scope["method"] == "PUT" and scope["path"].startswith(UPLOADS)
+
+
+async def chunks_of(receive: Receive) -> AsyncIterator[bytes]:
+    """A body as it comes; RequestAborted when its sender leaves."""
+    message: dict[str, Any] = {"more_body": True}
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestAborted
+        yield message.get("body", b"")
 
 
 async def client_left(receive: Receive) -> None:

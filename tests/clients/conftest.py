@@ -21,6 +21,7 @@ NOT_FOR_CLIENTS = {
     ("get", "/api/schema"),
     ("get", "/health/live"),  # these two are for what watches and balances
     ("get", "/health/ready"),
+    ("put", "/uploads/{userId}/{uploadId}"),
     ("get", "/media/{userId}/{imageId}/{variant}"),
 }
 QUICK = Backoff(first=0.01, longest=0.05)
