@@ -37,11 +37,11 @@ class LocalStorage:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
 
     async def put(self, key: str, data: bytes) -> None:
-        await self._run(_write, self._path(key), data)
+        await self._run(_insist, _write, self._path(key), data)
 
     async def receive(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Keep what comes under `key`, unless `chunks` raises; never more of it in memory than a chunk."""
-        draft = await self._run(_begin, self._path(key))
+        draft = await self._run(_insist, _Draft, self._path(key))
         try:
             async for chunk in chunks:
                 await self._run(draft.write, chunk)
@@ -140,6 +140,7 @@ class _Draft:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        _make_directory(path.parent)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")
         self._file, self._name = os.fdopen(descriptor, "wb"), Path(name)
         self._turn = threading.Lock()  # a write whose caller was cancelled goes on in its thread
@@ -162,17 +163,16 @@ class _Draft:
             self._name.unlink(missing_ok=True)
 
 
-def _begin(path: Path) -> _Draft:
+def _insist(write: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+    """Do it again when a neighbour's deletion removes the directory, or the draft in it, meanwhile."""
     for _ in range(WRITE_ATTEMPTS):
-        # A neighbour's deletion may remove the directory while it is still empty: then make it again.
         with suppress(FileNotFoundError):
-            _make_directory(path.parent)
-            return _Draft(path)
-    raise OSError(errno.EBUSY, "The directory vanishes again and again", str(path.parent))
+            return write(*arguments)
+    raise OSError(errno.EBUSY, "The directory vanishes again and again")
 
 
 def _write(path: Path, data: bytes) -> None:
-    draft = _begin(path)
+    draft = _Draft(path)
     try:
         draft.write(data)
         draft.keep()
