@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from media_store.models import Blob, DirectUpload, Image, Usage
 
 NOTES = Notes("sweep")  # who has something to sweep
+PROCESSING = Notes("processing")  # who has pictures that are not decoded yet
+UNFINISHED = "images:processing"  # the index of those
 DOOMED = "blobs:doomed"
 STEP = 500  # uploads looked at at once
 AGAIN = ".5"  # the fraction of a millisecond in the score of what was removed once
@@ -95,6 +97,9 @@ class BlobManager(Manager["Blob"]):
             (blob_id, score.endswith(AGAIN)) for blob_id, score in zip(rows[::2], rows[1::2], strict=True)
         ]
 
+    async def earliest_doomed(self, user_id: str) -> datetime | None:
+        return await self.earliest(user_id, DOOMED)
+
     async def doomed_among(self, user_id: str, blob_ids: Sequence[str]) -> list[str]:
         if not blob_ids:
             return []
@@ -137,7 +142,7 @@ class ImageManager(Manager["Image"]):
         self, user_id: str, session_id: str, type: str | None, window: Window
     ) -> "Page[Image]":
         """The pictures of a session, of one type or all; DoesNotExist without the session."""
-        every, typed = self.model.indexes[1:]
+        every, typed = self.model.indexes[1:3]
         required = self.session_key(user_id, session_id)
         index = (
             typed.name.format(session_id=session_id, type=type)

@@ -12,11 +12,11 @@ from django.conf import settings
 
 from accounts.models import User
 from accounts.services.access import changes_of
-from media_store import decoding
+from media_store import clamav, decoding
 from media_store.models import Blob, DirectUpload, Image, Usage
 from media_store.pictures import PreparedPicture
 from media_store.quotas import expect_room, require_room, told_what_is_used
-from media_store.services import blobs
+from media_store.services import blobs, processing
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
@@ -102,9 +102,15 @@ async def _upload_image(
     require_size(upload.size)
     await require_session(user=user, session_id=session_id)
     await require_room(user=user, size=upload.size, operation=operation)
-    picture = await decoding.prepare(upload.file)
+    is_large = upload.size > settings.PROCESS_IN_BACKGROUND_ABOVE
+    if is_large:
+        await processing.announce(user.id)
+    picture = await (_clean(upload) if is_large else _prepare(upload))
     image = _new_image(user, session_id, type, picture)
-    return await _store(user, image, picture, partial(_commit, user, image, operation, settle))
+    await _store(user, image, picture, partial(_commit, user, image, operation, settle))
+    if image.is_processing:
+        await processing.prepare_picture.enqueue_or_leave(user_id=user.id, image_id=image.id)
+    return image
 
 
 async def upload_images(
@@ -133,7 +139,7 @@ async def import_image(
     Nobody is told, and no list has it, until `enlist`; `remove_imported` takes it back.
     """
     await require_room(user=user, size=upload.size)
-    picture = await decoding.prepare(upload.file)
+    picture = await _prepare(upload)
     image = _new_image(user, session_id, type, picture, at=created_at)
     return await _store(user, image, picture, partial(_commit_unlisted, user, image, expect))
 
@@ -171,17 +177,21 @@ async def delete_image(*, user: User, image_id: str, operation: Operation | None
     """Delete a picture that no message shows; ImageInUse when one does."""
     if await was_committed(user.id, operation):
         return
-    image = await get_image(user=user, image_id=image_id)
     await blobs.note_release(user.id)
-    await _delete_record(user, image, operation)
+    image = await _delete_record(user, image_id, operation)
     await blobs.remove_released(user_id=user.id, images=[image])
 
 
 async def clean_up(*, user: User) -> list[Outcome]:
     """Delete pictures that no message has shown for the grace period; a bounded number at a time."""
-    before = milliseconds(now() - timedelta(seconds=settings.CLEANUP_GRACE))
-    image_ids = await Image.objects.unreferenced_ids(user.id, before=before, limit=CLEANED_AT_ONCE)
+    image_ids = await unused_ids(user_id=user.id, limit=CLEANED_AT_ONCE)
     return [await _attempt_deletion(user, image_id) for image_id in image_ids]
+
+
+async def unused_ids(*, user_id: str, limit: int) -> list[str]:
+    """Pictures that no message has shown for the grace period."""
+    before = milliseconds(now() - timedelta(seconds=settings.CLEANUP_GRACE))
+    return await Image.objects.unreferenced_ids(user_id, before=before, limit=limit)
 
 
 async def remove_unshown(*, user_id: str, session_id: str) -> None:
@@ -197,8 +207,12 @@ async def remove_unshown(*, user_id: str, session_id: str) -> None:
 
 
 async def remove_everything(*, user_id: str, **_: object) -> None:
-    """Remove a deleted account's pictures, in bounded steps that can be repeated."""
-    await blobs.note_release(user_id)
+    """Remove a deleted account's pictures, in bounded steps that can be repeated; the sweep does it again."""
+    await blobs.note_release(user_id, due=now() + blobs.LATER)
+    await remove_what_is_left(user_id=user_id)
+
+
+async def remove_what_is_left(*, user_id: str) -> None:
     await _remove_all_in(user_id, "images")
     await DirectUpload.objects.forget_all(user_id)
     async with unit_of_work(user_id) as work:
@@ -252,6 +266,21 @@ async def _discard_for_good(user_id: str, images: list[Image]) -> None:
         blobs.release(work, images)
 
 
+async def _require_session(user: User, session_id: str) -> None:
+    """Fail before the work, not after it; the commit asks again."""
+    await list_session_images(user=user, session_id=session_id, type=None, window=Window(limit=1))
+
+
+async def _prepare(upload: Upload) -> PreparedPicture:
+    await clamav.scan(upload.file)
+    return await decoding.prepare(upload.file)
+
+
+async def _clean(upload: Upload) -> PreparedPicture:
+    await clamav.scan(upload.file)
+    return await decoding.clean(upload.file)
+
+
 def _new_image(
     user: User, session_id: str, type: str, picture: PreparedPicture, *, at: datetime | None = None
 ) -> Image:
@@ -271,12 +300,25 @@ def _new_image(
         shows_in_browsers=picture.info.shows_in_browsers,
         blurhash=picture.blurhash,
         colour=picture.colour,
+        is_processing=not picture.thumbnail,
         created_at=moment,
         updated_at=moment,
     )
 
 
-async def _delete_record(user: User, image: Image, operation: Operation | None) -> None:
+async def _delete_record(user: User, image_id: str, operation: Operation | None) -> Image:
+    """The picture that was; it is read again when a worker finished it meanwhile."""
+    for _ in range(TRIES):
+        image = await get_image(user=user, image_id=image_id)
+        try:
+            await _delete_as_read(user, image, operation)
+        except CommitRefused:
+            continue
+        return image
+    raise Conflict
+
+
+async def _delete_as_read(user: User, image: Image, operation: Operation | None) -> None:
     image.__dict__.update(ref_count=0)
     async with changes_of(user, operation) as work:
         work.expect_exists(image, NotFound(NO_IMAGE))
@@ -295,7 +337,7 @@ async def _store(
     """
 
     async def record(blob: Blob) -> None:
-        image.__dict__.update(blob_id=blob.id, thumb_size=blob.thumb_size)
+        image.__dict__.update(blob_id=blob.id, thumb_size=blob.thumb_size or len(picture.thumbnail))
         await commit(blob)
 
     await asyncio.shield(asyncio.ensure_future(blobs.keep(user=user, picture=picture, record=record)))

@@ -165,7 +165,7 @@ class Manager(Generic[M]):
     async def earliest(self, owner_id: str, index: str) -> datetime | None:
         """The lowest score of an index that sorts by moments."""
         entries = await ask("ZRANGE", owner_key(owner_id, index), 0, 0, "WITHSCORES")
-        return EPOCH + int(entries[1]) * MILLISECOND if entries else None
+        return EPOCH + int(float(entries[1])) * MILLISECOND if entries else None
 
     async def entries_in_all(self, owner_id: str, index: str, others: Sequence[str]) -> list[tuple[int, str]]:
         """The entries of an index that all the others list too, as (score, id), highest first."""
