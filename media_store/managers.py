@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from media_store.models import Blob, Image, Usage
 
 NOTES = Notes("sweep")  # who has something to sweep
+PROCESSING = Notes("processing")  # who has pictures that are not decoded yet
+UNFINISHED = "images:processing"  # the index of those
 DOOMED = "blobs:doomed"
 AGAIN = ".5"  # the fraction of a millisecond in the score of what was removed once
 
@@ -139,7 +141,7 @@ class ImageManager(Manager["Image"]):
         self, user_id: str, session_id: str, type: str | None, window: Window
     ) -> "Page[Image]":
         """The pictures of a session, of one type or all; DoesNotExist without the session."""
-        every, typed = self.model.indexes[1:]
+        every, typed = self.model.indexes[1:3]
         required = self.session_key(user_id, session_id)
         index = (
             typed.name.format(session_id=session_id, type=type)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Self
 
-from media_store.managers import BlobManager, ImageManager, UsageManager
+from media_store.managers import UNFINISHED, BlobManager, ImageManager, UsageManager
 from nanobanana.redisdb.fields import (
     BooleanField,
     CounterField,
@@ -19,6 +19,8 @@ from nanobanana.redisdb.models import Model
 from nanobanana.redisdb.tallies import References, Total
 
 UPLOADED = "uploaded"
+PROCESSING, READY, FAILED = "processing", "ready", "failed"
+STATUSES = (PROCESSING, READY, FAILED)
 
 
 class Blob(Model):
@@ -61,6 +63,8 @@ class Image(Model):
     shows_in_browsers = BooleanField(default=True)
     blurhash = Nullable(TextField())
     colour = Nullable(TextField())  # the dominant one, #rrggbb
+    is_processing = BooleanField(default=False)  # see services/processing.py
+    failure = Nullable(TextField())  # what came of it when it is of no use, for people
     ref_count = CounterField(zero_index="images:unreferenced", counts=References("message", "image_ids"))
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
@@ -69,8 +73,15 @@ class Image(Model):
         Index("images", score="created_at"),
         Index("session:{session_id}:images", score="created_at"),
         Index("session:{session_id}:images:{type}", score="created_at"),
+        Index(UNFINISHED, score="created_at", where="is_processing"),
     )
     objects = ImageManager()
+
+    @property
+    def status(self) -> str:
+        if self.failure:
+            return FAILED
+        return PROCESSING if self.is_processing else READY
 
     def load(self, pairs: Sequence[str]) -> Self:
         # Stored before there were blobs: the bytes lie below its own id.

@@ -61,7 +61,7 @@ async def keep(*, user: User, picture: Content, record: Callable[[Blob], Awaitab
     for _ in range(TRIES):
         found = await Blob.objects.find_stored(user.id, picture.sha256)
         try:
-            await (_record(found, record) if found else _write(user, picture, record))
+            await (_share(found, picture, record) if found else _write(user, picture, record))
         except NotShared:
             continue
         return
@@ -153,17 +153,24 @@ async def remove_if_gone(*, user_id: str, blob_id: str) -> None:
         await _remove_soon(user_id, [blob_id])
 
 
-async def _record(blob: Blob, record: Callable[[Blob], Awaitable[None]]) -> None:
+async def _share(blob: Blob, picture: Content, record: Callable[[Blob], Awaitable[None]]) -> None:
+    if not blob.thumb_size:  # the others that have these bytes are being processed
+        await _put(f"{prefix_of(blob.owner_id, blob.id)}/{THUMB}", picture.thumbnail)
     await record(blob)
+
+
+async def _put(key: str, content: bytes) -> None:
+    if content:
+        await get_storage().put(key, content)
 
 
 async def _write(user: User, picture: Content, record: Callable[[Blob], Awaitable[None]]) -> None:
     blob = await _plan(user, picture)
     planned = Blob(**blob.__dict__)
     try:
-        storage, prefix = get_storage(), prefix_of(user.id, blob.id)
-        await storage.put(f"{prefix}/{ORIGINAL}", picture.original)
-        await storage.put(f"{prefix}/{THUMB}", picture.thumbnail)
+        prefix = prefix_of(user.id, blob.id)
+        await _put(f"{prefix}/{ORIGINAL}", picture.original)
+        await _put(f"{prefix}/{THUMB}", picture.thumbnail)
         await record(blob)
     except Exception:
         await discard(planned)

@@ -16,7 +16,7 @@ from media_store import clamav, decoding
 from media_store.models import Blob, Image, Usage
 from media_store.pictures import PreparedPicture
 from media_store.quotas import expect_room, require_room, told_what_is_used
-from media_store.services import blobs
+from media_store.services import blobs, processing
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
@@ -92,9 +92,15 @@ async def _upload_image(
         raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
     await _require_session(user, session_id)
     await require_room(user=user, size=upload.size, operation=operation)
-    picture = await _prepare(upload)
+    is_large = upload.size > settings.PROCESS_IN_BACKGROUND_ABOVE
+    if is_large:
+        await processing.announce(user.id)
+    picture = await (_clean(upload) if is_large else _prepare(upload))
     image = _new_image(user, session_id, type, picture)
-    return await _store(user, image, picture, partial(_commit, user, image, operation))
+    await _store(user, image, picture, partial(_commit, user, image, operation))
+    if image.is_processing:
+        await processing.prepare_picture.enqueue_or_leave(user_id=user.id, image_id=image.id)
+    return image
 
 
 async def upload_images(
@@ -147,9 +153,8 @@ async def delete_image(*, user: User, image_id: str, operation: Operation | None
     """Delete a picture that no message shows; ImageInUse when one does."""
     if await was_committed(user.id, operation):
         return
-    image = await get_image(user=user, image_id=image_id)
     await blobs.note_release(user.id)
-    await _delete_record(user, image, operation)
+    image = await _delete_record(user, image_id, operation)
     await blobs.remove_released(user_id=user.id, images=[image])
 
 
@@ -246,6 +251,11 @@ async def _prepare(upload: Upload) -> PreparedPicture:
     return await decoding.prepare(upload.file)
 
 
+async def _clean(upload: Upload) -> PreparedPicture:
+    await clamav.scan(upload.file)
+    return await decoding.clean(upload.file)
+
+
 def _new_image(
     user: User, session_id: str, type: str, picture: PreparedPicture, *, at: datetime | None = None
 ) -> Image:
@@ -265,12 +275,25 @@ def _new_image(
         shows_in_browsers=picture.info.shows_in_browsers,
         blurhash=picture.blurhash,
         colour=picture.colour,
+        is_processing=not picture.thumbnail,
         created_at=moment,
         updated_at=moment,
     )
 
 
-async def _delete_record(user: User, image: Image, operation: Operation | None) -> None:
+async def _delete_record(user: User, image_id: str, operation: Operation | None) -> Image:
+    """The picture that was; it is read again when a worker finished it meanwhile."""
+    for _ in range(TRIES):
+        image = await get_image(user=user, image_id=image_id)
+        try:
+            await _delete_as_read(user, image, operation)
+        except CommitRefused:
+            continue
+        return image
+    raise Conflict
+
+
+async def _delete_as_read(user: User, image: Image, operation: Operation | None) -> None:
     image.__dict__.update(ref_count=0)
     async with changes_of(user, operation) as work:
         work.expect_exists(image, NotFound(NO_IMAGE))
@@ -289,7 +312,7 @@ async def _store(
     """
 
     async def record(blob: Blob) -> None:
-        image.__dict__.update(blob_id=blob.id, thumb_size=blob.thumb_size)
+        image.__dict__.update(blob_id=blob.id, thumb_size=blob.thumb_size or len(picture.thumbnail))
         await commit(blob)
 
     await asyncio.shield(asyncio.ensure_future(blobs.keep(user=user, picture=picture, record=record)))
