@@ -52,8 +52,10 @@ class BlobManager(Manager["Blob"]):
     def release(self, work: UnitOfWork, images: "Iterable[Image]", *, due: datetime) -> None:
         """These pictures let go of their bytes; what nobody holds then is doomed.
 
-        Bytes without a record, which only a fault leaves, do not keep a picture from being removed.
+        Bytes without a record, which only a fault leaves, do not keep a picture from being removed. What the
+        pictures had before, and what was to go later, goes then too.
         """
+        images = list(images)
         held = Counter((image.blob_id, image.sha256) for image in images)
         for (blob_id, sha256), times in held.items():
             blob = self.model(work.owner_id, blob_id, sha256=sha256, is_stored=True)
@@ -61,6 +63,9 @@ class BlobManager(Manager["Blob"]):
                 work.count(blob.key, "holders", -times, **self._counting(blob, self.model.holders))
             with work.when(blob, "holders", times):
                 self._doom(work, blob, due)
+        for former in filter(None, (image.former_blob_id for image in images)):
+            score = str(milliseconds(due))
+            work.write("rescore", owner_key(work.owner_id, DOOMED), score, former)
 
     def abandon(self, work: UnitOfWork, blob: "Blob", *, due: datetime) -> None:
         """Doom bytes that no picture came to hold. DoesNotExist when they are gone."""

@@ -60,6 +60,7 @@ class Image(Model):
     thumb_size = IntegerField()
     sha256 = TextField()  # of the stored original
     blob_id = ReferenceField(to="blob")
+    former_blob_id = Nullable(ReferenceField(to="blob", may_dangle=True))  # what it had until it was replaced
     # Pictures stored before there were these have none of them.
     shows_in_browsers = BooleanField(default=True)
     blurhash = Nullable(TextField())
