@@ -43,6 +43,7 @@ JSON_BODY = 1024 * 1024
 IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
 MULTIPART_OVERHEAD = 64 * 1024
 IMPORT = "/api/sessions/import"
+UPLOADS = "/uploads/"
 
 get_storage()  # the SDK of a cloud takes a second to load: before the first request, not during it
 
@@ -73,7 +74,8 @@ class HTTPHandler(ASGIHandler):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             limit, refusal = limit_of(scope)
-            body, is_complete = await read_body(receive, limit)
+            unread = BytesIO(), True
+            body, is_complete = unread if is_streamed(scope) else await read_body(receive, limit)
         except RequestAborted:
             return
         with body:
@@ -137,6 +139,11 @@ def limit_of(scope: Scope) -> tuple[int, APIError]:
     if scope["path"] == IMPORT:
         return settings.IMPORT_MAX_SIZE + MULTIPART_OVERHEAD, ArchiveTooLarge()
     return settings.MAX_FILE_SIZE * settings.MAX_FILES_AT_ONCE + MULTIPART_OVERHEAD, PayloadTooLarge()
+
+
+def is_streamed(scope: Scope) -> bool:
+    """Whether the view takes the body piece by piece (`requests.chunks_of`)."""
+    return scope["method"] == "PUT" and scope["path"].startswith(UPLOADS)
 
 
 async def client_left(receive: Receive) -> None:
