@@ -1,9 +1,10 @@
 """Pictures, and their bytes. Records say what they are; the bytes themselves lie in the storage."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Self
 
-from media_store.managers import BlobManager, ImageManager, UsageManager
+from media_store.managers import UNFINISHED, BlobManager, DirectUploadManager, ImageManager, UsageManager
 from nanobanana.redisdb.fields import (
     BooleanField,
     CounterField,
@@ -14,11 +15,14 @@ from nanobanana.redisdb.fields import (
     TextField,
     now,
 )
+from nanobanana.redisdb.ids import MILLISECOND
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.models import Model
 from nanobanana.redisdb.tallies import References, Total
 
 UPLOADED = "uploaded"
+PROCESSING, READY, FAILED = "processing", "ready", "failed"
+STATUSES = (PROCESSING, READY, FAILED)
 
 
 class Blob(Model):
@@ -56,10 +60,13 @@ class Image(Model):
     thumb_size = IntegerField()
     sha256 = TextField()  # of the stored original
     blob_id = ReferenceField(to="blob")
+    former_blob_id = Nullable(ReferenceField(to="blob", may_dangle=True))  # what it had until it was replaced
     # Pictures stored before there were these have none of them.
     shows_in_browsers = BooleanField(default=True)
     blurhash = Nullable(TextField())
     colour = Nullable(TextField())  # the dominant one, #rrggbb
+    is_processing = BooleanField(default=False)  # see services/processing.py
+    failure = Nullable(TextField())  # what came of it when it is of no use, for people
     ref_count = CounterField(zero_index="images:unreferenced", counts=References("message", "image_ids"))
     created_at = DateTimeField(default=now)
     updated_at = DateTimeField(default=now)
@@ -68,8 +75,15 @@ class Image(Model):
         Index("images", score="created_at"),
         Index("session:{session_id}:images", score="created_at"),
         Index("session:{session_id}:images:{type}", score="created_at"),
+        Index(UNFINISHED, score="created_at", where="is_processing"),
     )
     objects = ImageManager()
+
+    @property
+    def status(self) -> str:
+        if self.failure:
+            return FAILED
+        return PROCESSING if self.is_processing else READY
 
     def load(self, pairs: Sequence[str]) -> Self:
         # Stored before there were blobs: the bytes lie below its own id.
@@ -84,3 +98,24 @@ class Usage(Model):
     bytes = CounterField(counts=Total("image", "size"))
 
     objects = UsageManager()
+
+
+class DirectUpload(Model):
+    """Bytes that are going to be put straight into the storage; the record goes by itself when it expires."""
+
+    kind = "upload"
+    life = 3_600_000
+    session_id = ReferenceField(to="session", may_dangle=True)
+    type = TextField()
+    mime = TextField()
+    size = IntegerField()
+    sha256 = Nullable(TextField())
+    created_at = DateTimeField(default=now)
+    image_id = Nullable(ReferenceField(to="image", may_dangle=True))  # what it was completed to
+
+    indexes = (Index("uploads", score="created_at", unless="image_id"),)
+    objects = DirectUploadManager()
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.created_at + self.life * MILLISECOND

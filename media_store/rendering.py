@@ -27,7 +27,7 @@ async def size_of(image: Image, variant: str) -> int:
     """
     if variant == ORIGINAL:
         return image.size
-    if variant == THUMB:
+    if variant == THUMB and image.thumb_size:  # of one that is processed there is none yet
         return image.thumb_size
     key = storage_key(image, variant)
     try:

@@ -27,6 +27,7 @@ from redis.exceptions import RedisError  # noqa: E402
 from accounts.services.deletion import finish_deletion, finish_deletions  # noqa: E402
 from chats.services.purge import purge_due  # noqa: E402
 from chats.services.trash import remove_session  # noqa: E402
+from media_store.services.processing import check_pictures, prepare_picture  # noqa: E402
 from media_store.services.sweep import sweep_due  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
 from nanobanana import job_queue  # noqa: E402
@@ -38,7 +39,15 @@ from nanobanana.redisdb import connection  # noqa: E402
 from nanobanana.redisdb.client import connect_blocking  # noqa: E402
 from nanobanana.request_ids import begin_request, note_user  # noqa: E402
 
-JOBS: tuple[Job[...], ...] = (finish_deletion, finish_deletions, purge_due, remove_session, sweep_due)
+JOBS: tuple[Job[...], ...] = (
+    check_pictures,
+    finish_deletion,
+    finish_deletions,
+    prepare_picture,
+    purge_due,
+    remove_session,
+    sweep_due,
+)
 
 LONGEST_SLEEP = 1000  # milliseconds until a waiting job is noticed
 TICK = 5.0  # seconds between looks at what is due, and at who died
@@ -109,7 +118,7 @@ class JobWorker:
         self._running.add(task)
         try:
             async with asyncio.timeout(job.time_limit) as limit:
-                with counted(JOB_RUNS, job=job.name), JOB_SECONDS.labels(job.name).time():
+                with counted(JOB_RUNS, name=job.name), JOB_SECONDS.labels(job.name).time():
                     await job(**arguments)
         except TimeoutError as error:
             if limit.expired():

@@ -62,6 +62,8 @@ async def test_it_answers_with_the_image_and_tells_the_devices_in_the_session(
         "userId": alice.id,
         "type": "uploaded",
         "path": image["path"],
+        "status": "ready",
+        "reason": None,
         "thumbPath": image["thumbPath"],
         "displayPath": image["path"],
         "variants": {"thumb": image["thumbPath"], "small": image["variants"]["small"]},
