@@ -136,6 +136,10 @@ class UserManager(Manager["User"]):
         """The accounts whose deletion began: {user id: e-mail}."""
         return await ask("HGETALL", global_key("deletions"))
 
+    async def deletion_of(self, user_id: str) -> str | None:
+        """The address of an account whose deletion began."""
+        return await ask("HGET", global_key("deletions"), user_id)
+
     async def end_deletion(self, user_id: str) -> None:
         await ask("UNLINK", log_key(user_id), events_key(user_id))
         await ask("HDEL", global_key("deletions"), user_id)

@@ -9,12 +9,12 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from PIL import AvifImagePlugin, Image, ImageCms
+from PIL import AvifImagePlugin, Image, ImageCms, ImageFile
 from pillow_heif import register_heif_opener
 
-from media_store import placeholders
+from media_store import placeholders, shrinking
 from media_store.metadata import av1, hevc, strip
 from media_store.metadata.exif import read_orientation
 from media_store.pictures import KINDS, Kind, PictureInfo, PreparedPicture
@@ -40,6 +40,9 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 # What a decoder would allocate, which those containers say in two places.
 CODED_SIZES = {"image/avif": av1.coded_sizes, "image/heic": hevc.coded_sizes}
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+# Modes of pixels with transparency, and those in which their colours are weighted by it.
+WEIGHTED = {"RGBA": "RGBa", "LA": "La"}
+UNWEIGHTED = {"RGBa": "RGBA", "La": "LA"}
 # What turns a picture of this EXIF orientation upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -167,8 +170,17 @@ def _scaled(image: Image.Image, longest_side: int, turn: Turn | None) -> Image.I
     with turn if turn and is_large else nullcontext(), _decoding():
         # JPEG is decoded small. `thumbnail` would ask for a square, and lying pictures would come too large.
         image.draft(None, (int(size[0] * REDUCING_GAP), int(size[1] * REDUCING_GAP)))
-        small = _in_srgb(_resized(_with_smooth_colours(image), size), profile)
+        small = _in_srgb(_resized(_pixels(image, size), size), profile)
         return small.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else small
+
+
+def _pixels(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The picture in a mode that can be resized well, if not in `size` already."""
+    if not shrinking.is_worthwhile(image):
+        return _with_smooth_colours(image)
+    png = cast(io.BytesIO, cast(ImageFile.ImageFile, image).fp).getbuffer()
+    factor = int(min(image.width / size[0], image.height / size[1]) / REDUCING_GAP)
+    return shrinking.reduced(png, size, factor) if factor > 1 else shrinking.decoded(png)
 
 
 def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -176,10 +188,10 @@ def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
     Pillow would do that too, but forgets to reduce first, which takes three times as long.
     """
-    weighted = {"RGBA": "RGBa", "LA": "La"}.get(image.mode, image.mode)
-    weighted_image = image if weighted == image.mode else image.convert(weighted)
-    small = weighted_image.resize(size, Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
-    return small if weighted == image.mode else small.convert(image.mode)
+    if image.size != size:
+        weighted = image.convert(WEIGHTED[image.mode]) if image.mode in WEIGHTED else image
+        image = weighted.resize(size, Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
+    return image.convert(UNWEIGHTED[image.mode]) if image.mode in UNWEIGHTED else image
 
 
 def _size_within(image: Image.Image, longest_side: int) -> tuple[int, int]:
@@ -195,7 +207,6 @@ def _encoded(image: Image.Image, variant: str) -> bytes:
 
 
 def _with_smooth_colours(image: Image.Image) -> Image.Image:
-    """The picture in a mode that can be resized well."""
     if image.mode == "I;16":
         return image.point(lambda value: value / 256).convert("L")
     if image.mode not in {"RGBA", "LA"} and image.has_transparency_data:

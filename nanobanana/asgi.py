@@ -1,6 +1,7 @@
 """The ASGI application: HTTP, WebSocket and the life of the process, on one port."""
 
 import asyncio
+import logging
 import os
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -25,7 +26,7 @@ from accounts.tokens import read_access_token  # noqa: E402
 from accounts.viewsets import bearer_token  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
 from nanobanana import vitals  # noqa: E402
-from nanobanana.background import of_this_process  # noqa: E402
+from nanobanana.background import log_stray_error, of_this_process  # noqa: E402
 from nanobanana.errors import APIError, ArchiveTooLarge, BadRequest, PayloadTooLarge, Unauthorized  # noqa: E402
 from nanobanana.exception_handler import to_response  # noqa: E402
 from nanobanana.redisdb import connection  # noqa: E402
@@ -35,6 +36,8 @@ from nanobanana.routing import Routes  # noqa: E402
 from realtime.routing import application as websocket_application  # noqa: E402
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
 
 JSON_BODY = 1024 * 1024
 IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
@@ -174,13 +177,16 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            asyncio.get_running_loop().set_exception_handler(log_stray_error)
             of_this_process.spawn(vitals.keep_telling())
             await realtime.hub.start()
+            logger.info("Process %d serves", os.getpid())
             await send({"type": "lifespan.startup.complete"})
         else:
             await of_this_process.cancel()
             await realtime.hub.stop()
             await connection.close()
+            logger.info("Process %d has ended", os.getpid())
             await send({"type": "lifespan.shutdown.complete"})
             return
 

@@ -35,3 +35,8 @@ class Background:
 
 # Ended with the process: what is done here must be something that others find and finish.
 of_this_process = Background()
+
+
+def log_stray_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """For the event loop: its own words for an error nobody awaited quote the error's."""
+    logger.error("%s", context["message"], exc_info=context.get("exception"))

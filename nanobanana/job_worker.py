@@ -24,19 +24,20 @@ import uvloop  # noqa: E402
 from django.conf import settings  # noqa: E402
 from redis.exceptions import RedisError  # noqa: E402
 
-from accounts.services.deletion import finish_deletions  # noqa: E402
+from accounts.services.deletion import finish_deletion, finish_deletions  # noqa: E402
 from chats.services.purge import purge_due  # noqa: E402
+from chats.services.trash import remove_session  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
 from nanobanana import job_queue  # noqa: E402
-from nanobanana.background import of_this_process  # noqa: E402
+from nanobanana.background import log_stray_error, of_this_process  # noqa: E402
 from nanobanana.job_broker import Interrupted, JobBroker  # noqa: E402
 from nanobanana.jobs import Job  # noqa: E402
 from nanobanana.metrics import JOB_RUNS, JOB_SECONDS, counted  # noqa: E402
 from nanobanana.redisdb import connection  # noqa: E402
 from nanobanana.redisdb.client import connect_blocking  # noqa: E402
-from nanobanana.request_ids import begin_request  # noqa: E402
+from nanobanana.request_ids import begin_request, note_user  # noqa: E402
 
-JOBS: tuple[Job[...], ...] = (finish_deletions, purge_due)
+JOBS: tuple[Job[...], ...] = (finish_deletion, finish_deletions, purge_due, remove_session)
 
 LONGEST_SLEEP = 1000  # milliseconds until a waiting job is noticed
 TICK = 5.0  # seconds between looks at what is due, and at who died
@@ -100,6 +101,8 @@ class JobWorker:
 
     async def _do(self, job: Job[...], arguments: dict[str, Any]) -> None:
         begin_request()
+        if "user_id" in arguments:
+            note_user(arguments["user_id"])
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
@@ -146,6 +149,7 @@ class JobWorker:
 async def work(supervisor: int | None = None) -> None:
     """Do jobs until a signal asks to stop, or the supervisor has gone."""
     loop, told = asyncio.get_running_loop(), asyncio.Event()
+    loop.set_exception_handler(log_stray_error)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, told.set)
     get_storage()  # the SDK of a cloud takes a second to load

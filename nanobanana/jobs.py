@@ -8,6 +8,7 @@ A job is an async function, declared where its work is at home and listed in `JO
 
     await prepare_picture.enqueue(user_id=image.owner_id, image_id=image.id)  # one call to Redis
     await prepare_picture(user_id=image.owner_id, image_id=image.id)          # here and now
+    await prepare_picture.begin_here(user_id=…, image_id=…)                   # here, then a worker
 
     @prepare_picture.when_given_up
     async def show_why(*, reason: str, user_id: str, image_id: str) -> None:
@@ -24,6 +25,7 @@ A crash between a commit and `enqueue` loses the job. What must be done neverthe
 job that looks for it, by an index, and enqueues it; then `enqueue_or_leave` serves, which fails nothing.
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -38,6 +40,7 @@ Arguments = ParamSpec("Arguments")
 Handler = Callable[..., Awaitable[None]]
 
 TIME_LIMIT = 600.0  # seconds
+PATIENCE = 0.8  # seconds that a request waits for work that a worker can do as well
 RETRIES = 8  # after 5, 10, 20 … 300 seconds: within a quarter of an hour or two
 
 logger = logging.getLogger(__name__)
@@ -79,6 +82,20 @@ class Job(Generic[Arguments]):
             await self.enqueue(*positional, **named)
         except (RedisError, OSError) as error:
             logger.warning("%s %s is left for later: %s", self.name, named, error)
+
+    async def begin_here(self, *positional: Arguments.args, **named: Arguments.kwargs) -> None:
+        """Do it here for PATIENCE seconds; what is not done by then, or fails, is left to a worker.
+
+        For what is committed already, so that no caller need know; a periodic job finds it as well.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self(*positional, **named)
+        except TimeoutError:
+            pass
+        except Exception:
+            logger.exception("%s %s is left to a worker", self.name, named)
+        await self.enqueue_or_leave(*positional, **named)
 
     def message(self, **named: Any) -> Message[Any]:
         """What stands in the queue: the job, by an id that says all."""

@@ -1,6 +1,5 @@
 """Middleware, natively async: the stock ones take two thread hops each."""
 
-import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -12,13 +11,12 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import async_only_middleware
-from django.utils.encoding import escape_uri_path
 
+from nanobanana.logs import request_log
 from nanobanana.metrics import meters_of
 from nanobanana.request_ids import begin_request
 from nanobanana.responses import prepared, set_defaults
 
-logger = logging.getLogger("nanobanana.requests")
 Handler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -41,8 +39,9 @@ ONLY_TLS = {"Strict-Transport-Security": "max-age=31536000"}  # a year; subdomai
 def identify_and_log(get_response: Handler) -> Handler:
     """Give each request an id, which its answer and its lines in the log carry, and a line of its own.
 
-    The line holds the path, never the query string: a token may stand there.
+    The line holds the route, never the address: in a path or a query anything may stand, a token too.
     """
+    log = request_log().info
 
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         start = time.perf_counter()
@@ -50,10 +49,9 @@ def identify_and_log(get_response: Handler) -> Handler:
         response = await get_response(request)
         response.headers["X-Request-Id"] = identifier
         elapsed = time.perf_counter() - start
-        meters_of(method_of(request), route_of(request), response.status_code).note(elapsed)
-        if logger.isEnabledFor(logging.INFO):
-            path = escape_uri_path(request.path)  # so that nobody writes lines of their own into the log
-            logger.info("%s %s %d %.1fms", request.method, path, response.status_code, elapsed * 1000)
+        method, route, status = method_of(request), route_of(request), response.status_code
+        meters_of(method, route, status).note(elapsed)
+        log("request", method=method, route=route, status=status, duration_ms=round(elapsed * 1000, 2))
         return response
 
     return middleware

@@ -30,7 +30,13 @@ LOG_DIR = env.directory("LOG_DIR", BASE_DIR / "logs")
 HEALTH_TOKEN = env.secret("HEALTH_TOKEN")  # shows the details of /health; none: anybody sees them
 METRICS_TOKEN = env.secret("METRICS_TOKEN") or HEALTH_TOKEN  # shows /metrics; none: nobody in production
 SHUTDOWN_DELAY = env.integer("SHUTDOWN_DELAY", 5 if IS_PRODUCTION else 0, at_most=300)  # seconds
-LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")).upper()
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_LEVEL = env.choice("LOG_LEVEL", "info", LOG_LEVELS)
+LOG_CONSOLE_LEVEL = env.choice(
+    "LOG_CONSOLE_LEVEL", LOG_LEVEL if APP_ENV == "development" else "warning", LOG_LEVELS
+)
+LOG_FILE_SIZE = env.size("LOG_FILE_SIZE", "50MB")
+LOG_FILES = env.integer("LOG_FILES", 5, at_least=2, at_most=1000)  # of each kind
 
 # ---- jobs
 JOB_WORKERS = env.integer("JOB_WORKERS", 1, at_most=64)  # processes that `manage.py serve` starts for them
@@ -174,36 +180,12 @@ SIMPLE_JWT = {
     "USER_ID_CLAIM": "userId",
     "USER_ID_FIELD": "id",
 }
+LOGGING_CONFIG = "nanobanana.logs.configure"
 LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "nanobanana.logs.LineFormatter",
-            "format": "{asctime} {levelname} {name} {request_id} {message}",
-            "style": "{",
-        }
-    },
-    "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "line", "level": "WARNING"},
-        "combined": {
-            "class": "nanobanana.logs.AppendingFileHandler",
-            "filename": LOG_DIR / "combined.log",
-            "formatter": "line",
-        },
-        "error": {
-            "class": "nanobanana.logs.AppendingFileHandler",
-            "filename": LOG_DIR / "error.log",
-            "formatter": "line",
-            "level": "ERROR",
-        },
-    },
-    "loggers": {  # below these they write down headers, frames and what is signed
-        "uvicorn.error": {"level": "INFO" if LOG_LEVEL == "DEBUG" else LOG_LEVEL},
-        "botocore": {"level": "INFO"},
-        "urllib3": {"level": "INFO"},
-        "oss2": {"level": "WARNING"},
-        "dramatiq": {"level": "WARNING"},
-    },
-    "root": {"handlers": ["console", "combined", "error"], "level": LOG_LEVEL},
+    "level": LOG_LEVEL.upper(),
+    "console_level": LOG_CONSOLE_LEVEL.upper(),
+    "for_people": APP_ENV == "development",
+    "directory": LOG_DIR,
+    "file_size": LOG_FILE_SIZE,
+    "files": LOG_FILES,
 }

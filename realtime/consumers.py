@@ -12,6 +12,7 @@ from channels.exceptions import StopConsumer
 from accounts.services.access import Visitor
 from nanobanana.errors import MalformedBody
 from nanobanana.exception_handler import translate
+from nanobanana.logs import request_log
 from nanobanana.metrics import HANDSHAKES, SOCKETS, SOCKETS_CLOSED
 from nanobanana.request_ids import begin_request
 from realtime import frames
@@ -45,6 +46,7 @@ class DeviceConsumer(AsyncConsumer):
         self._frames_this_second = 0
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
+        start = time.perf_counter()
         begin_request()
         # The base class has another task for each socket, to wait for a channel layer too, and closes idle
         # database connections before each message, in a thread. There are neither.
@@ -55,6 +57,8 @@ class DeviceConsumer(AsyncConsumer):
                     await self.dispatch(await receive())
         finally:
             self._leave()
+            duration = round((time.perf_counter() - start) * 1000)
+            request_log().info("socket", route="/ws/:session_id", status=self._code, duration_ms=duration)
 
     async def dispatch(self, message: Message) -> None:
         await getattr(self, get_handler_name(message))(message)
@@ -103,7 +107,8 @@ class DeviceConsumer(AsyncConsumer):
             timer.cancel()
         if self.peer is not None:
             SOCKETS.dec()
-            SOCKETS_CLOSED.labels(label_of(self.peer.outbox.code or self._code)).inc()
+            self._code = self.peer.outbox.code or self._code
+            SOCKETS_CLOSED.labels(label_of(self._code)).inc()
             self.commands.end()
             self.hub.leave(self.peer)
 

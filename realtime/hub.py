@@ -156,7 +156,7 @@ class Hub:
         try:
             self._obey(subscription, text)
         except (ValueError, KeyError, TypeError):
-            logger.warning("Nobody here understands %.100r on %s", text, channel)
+            logger.warning("Nobody here understands the %d characters heard on %s", len(text), channel)
 
     def _obey(self, subscription: Subscription, text: str) -> None:
         word, _, device_id = text.partition(":")

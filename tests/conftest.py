@@ -101,6 +101,14 @@ def _fresh_health(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "FRESH_FOR", 0)
 
 
+@pytest.fixture(autouse=True)
+def _patient_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request does all itself that it would leave to a worker after a while: there is none."""
+    from nanobanana import jobs
+
+    monkeypatch.setattr(jobs, "PATIENCE", 30)
+
+
 @pytest.fixture
 async def alice(server: WebServer) -> AsyncIterator[Person]:
     """Owns what the tests are about; signed in on two devices, `alice.laptop` and `alice.phone`."""

@@ -11,6 +11,7 @@ from nanobanana.errors import TokenInvalid, TooManyRequests
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work
+from nanobanana.request_ids import note_user
 from nanobanana.throttling import Budget, Standing, site_of
 
 NOBODY = User("0" * 26, "0" * 26, email="")  # whom to look for when nobody was found
@@ -95,6 +96,7 @@ async def visitor_of(claims: tokens.Claims, budget: Budget | None = None) -> Vis
     admission = await Device.objects.admit(user, device, budget)
     if admission is None or not user.load(admission.user).is_active:
         raise TokenInvalid
+    note_user(user.id)
     _refuse_if_spent(admission.standing)
     return Visitor(
         user,

@@ -23,6 +23,7 @@ from nanobanana.redisdb.exceptions import CommitRefused, DoesNotExist
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.unit_of_work import unit_of_work
+from nanobanana.request_ids import note_user
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +129,7 @@ async def renew(*, visitor: Visitor) -> str:
 
 
 def sign_in_of(user: User, device: Device) -> SignIn:
+    note_user(user.id)
     access = tokens.access_token(user.id, device.id)
     return SignIn(user, access, tokens.refresh_token(user.id, device.id, device.refresh_id))
 

@@ -29,7 +29,7 @@ def trash_ends() -> datetime:
     return now() - timedelta(days=settings.TRASH_DAYS)
 
 
-@job("purge", every=3600, time_limit=3600)
+@job("purge", every=60, time_limit=3600)
 async def purge_due() -> None:
     """Purge what is due, of all users; one who cannot be purged now does not stop the others."""
     passed_over = 0

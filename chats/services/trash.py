@@ -1,6 +1,5 @@
 """What becomes of sessions that are deleted: the trash, the way back, and the end."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -13,9 +12,9 @@ from chats.models import ARCHIVED, HIDDEN, LATEST, TRASHED, HiddenSession, Sessi
 from chats.services.reindexing import remove_index
 from chats.services.removal import remove_hidden, remove_messages
 from chats.services.sessions import NO_SESSION, get_session, session_handle
-from nanobanana.background import of_this_process
 from nanobanana.errors import Conflict, NotFound
 from nanobanana.events import SessionDeleted, SessionRestored
+from nanobanana.jobs import job
 from nanobanana.redisdb.exceptions import CommitRefused
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.managers import Page, Window
@@ -25,7 +24,6 @@ T = TypeVar("T")
 STEP = 200  # sessions removed at once
 TRIES = 10  # of a change of a session that others change too
 LISTS = ((Session, LATEST), (Session, ARCHIVED), (TrashedSession, TRASHED), (HiddenSession, HIDDEN))
-PATIENCE = 0.8  # seconds that a request waits for what it removes; what is larger is removed behind it
 
 
 async def list_trash(*, user: User, window: Window) -> Page[TrashedSession]:
@@ -47,13 +45,21 @@ async def restore_session(*, user: User, session_id: str, operation: Operation |
 async def delete_for_good(*, user: User, session_id: str, operation: Operation | None = None) -> None:
     """Delete a session, in the list or in the trash, for good: it is gone for everyone at once.
 
-    What it has is removed before this returns, unless that takes longer than PATIENCE.
+    What it has is removed before this returns, unless that takes long.
     """
     session_handle(user, session_id)
     if await was_committed(user.id, operation):
         return
     hidden = await _insist(lambda: _hide(user, session_id, operation))
-    await asyncio.wait([of_this_process.spawn(_remove(hidden))], timeout=PATIENCE)
+    await remove_session.begin_here(user_id=hidden.owner_id, session_id=hidden.id)
+
+
+@job("remove session", time_limit=3600)
+async def remove_session(*, user_id: str, session_id: str) -> None:
+    """Remove a session that is hidden, and what it has; the purge does the same, a minute later."""
+    hidden = await HiddenSession.objects.find(user_id, session_id)
+    if hidden:
+        await remove_hidden(hidden)
 
 
 async def remove_everything(*, user_id: str, **_: object) -> None:
@@ -110,7 +116,3 @@ async def _hide(user: User, session_id: str, operation: Operation | None = None)
         if listed:
             work.emit(SessionDeleted(session_id=session_id))
     return hidden
-
-
-async def _remove(hidden: HiddenSession) -> None:
-    await remove_hidden(hidden)

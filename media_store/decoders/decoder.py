@@ -51,7 +51,7 @@ class Decoder:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", f"{__package__}.child", str(theirs.fileno()), str(turns), *numbers],
-                env={"PYTHONPATH": str(PROJECT)},  # no secrets
+                env={"PYTHONPATH": str(PROJECT), "VIPS_CONCURRENCY": "1"},  # no secrets
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )

@@ -41,8 +41,8 @@ OPTIONS = {
     "appendfsync": "always",
     "aof-load-truncated": "yes",
     "maxmemory-policy": "noeviction",
-    # What stays in the compact encoding: since 7 listpack, but the old names are understood everywhere. A value of
-    # 4 KB costs 400 bytes less, an entry of a list of up to 512 costs 38 bytes instead of 96.
+    # What stays in the compact encoding: since 7 listpack, but the old names are understood everywhere.
+    # A value of 4 KB then costs 400 bytes less; an entry of a list of up to 512 takes 38 bytes, not 96.
     "hash-max-ziplist-value": "4096",
     "zset-max-ziplist-entries": "512",
 }

@@ -13,9 +13,11 @@ from chats.services.purge import purge_user, trash_ends
 from media_store import services as media_services
 from media_store.models import Image
 from media_store.storage import get_storage
-from tests.media_store.uploads import stored_keys, until
+from nanobanana import jobs
+from tests.media_store.uploads import stored_keys
 from tests.support.consistency import inconsistencies
 from tests.support.deaths import Died, dying_after
+from tests.support.jobs import until_done, working
 from tests.support.people import Person
 from tests.support.strangers import assert_private, content_of
 
@@ -176,17 +178,15 @@ async def test_a_large_one_is_removed_behind_the_answer(
         return await remove_page(hidden)
 
     monkeypatch.setattr(removal, "_remove_some_messages", wait_first)
-    monkeypatch.setattr(trash, "PATIENCE", 0.05)
+    monkeypatch.setattr(jobs, "PATIENCE", 0.05)
     assert (await delete_for_good(alice, session["id"])).status_code == 200
     assert (await alice.get("/api/sessions")).json()["sessions"] == []
     assert (await delete_for_good(alice, session["id"])).status_code == 404
     assert await inconsistencies([alice.id]) == []
     may_go_on.set()
-
-    async def it_is_gone() -> bool:
-        return await HiddenSession.objects.find(user.id, session["id"]) is None
-
-    await until(it_is_gone)
+    async with working(trash.remove_session):
+        await until_done()
+    assert await HiddenSession.objects.find(user.id, session["id"]) is None
     assert await stored_keys(alice.id) == []
     assert await inconsistencies([alice.id]) == []
 

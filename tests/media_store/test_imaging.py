@@ -7,9 +7,9 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from PIL import ExifTags, Image, ImageCms, features
+from PIL import ExifTags, Image, ImageChops, ImageCms, ImageStat, features
 
-from media_store import imaging
+from media_store import imaging, shrinking
 from media_store.imaging import PictureInfo, inspect, make_variant, prepare
 from media_store.metadata import hevc
 from media_store.metadata.av1 import coded_sizes
@@ -314,6 +314,77 @@ def test_each_variant_has_its_size_and_none_is_larger_than_the_picture():
 
 def test_a_very_long_picture_keeps_at_least_one_pixel_of_height():
     assert thumbnail_of(encode(Image.new("RGB", (4000, 2), "red"), "PNG")).size == (320, 1)
+
+
+# ---- large PNGs, which have a decoder of their own
+
+
+def large_picture(mode: str) -> Image.Image:
+    image = photo(1201, 803).convert(mode.removesuffix(" with transparency"))
+    if mode == "RGBA":
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    return image
+
+
+def large_png(mode: str) -> bytes:
+    image = large_picture(mode)
+    declared = {"transparency": image.getpixel((5, 5))} if "transparency" in mode else {}
+    return encode(image, "PNG", **declared)
+
+
+LARGE_MODES = ["RGB", "RGBA", "P", "RGB with transparency", "P with transparency"]
+
+
+@pytest.mark.parametrize("variant", ["thumb", "large"])
+@pytest.mark.parametrize("mode", LARGE_MODES)
+def test_a_large_png_looks_as_a_decoder_of_all_pixels_has_it(mode, variant, monkeypatch):
+    data = large_png(mode)
+    quick = thumbnail_of(data, variant)
+    monkeypatch.setattr(shrinking, "WORTHWHILE", 10**9)
+    exact = thumbnail_of(data, variant)
+    assert (quick.mode, quick.size) == (exact.mode, exact.size)
+    difference = ImageChops.difference(
+        quick.convert("RGBA").convert("RGBa"), exact.convert("RGBA").convert("RGBa")
+    )
+    assert max(ImageStat.Stat(difference).mean) < 4  # WebP alone loses three
+
+
+def test_a_large_png_of_16_bits_keeps_its_upper_ones():
+    row = b"\0" + struct.pack(">HHH", 0xC0FF, 0x80FF, 0x40FF) * 1000
+    header = struct.pack(">IIBBBBB", 1000, 600, 16, 2, 0, 0, 0)
+    chunks = (
+        png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(row * 600)) + png_chunk(b"IEND", b"")
+    )
+    assert is_near(thumbnail_of(b"\x89PNG\r\n\x1a\n" + chunks).getpixel((9, 9)), (0xC0, 0x80, 0x40), 3)
+
+
+@pytest.mark.parametrize("variant", ["thumb", "large"])
+@pytest.mark.parametrize("damage", ["cut short", "overwritten", "too few rows"])
+def test_a_large_png_that_is_damaged_is_refused(damage, variant):
+    data = large_png("RGB")
+    middle = len(data) // 2
+    if damage == "cut short":
+        body = data[8 + 25 + 8 : middle]
+        data = png_header(1201, 803) + png_chunk(b"IDAT", body) + png_chunk(b"IEND", b"")
+    elif damage == "overwritten":
+        data = data[:middle] + bytes(100) + data[middle + 100 :]
+    else:
+        rows = zlib.compress(bytes(1 + 3 * 1201) * 400)
+        data = png_header(1201, 803) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+    with pytest.raises(UnreadablePicture):
+        make_variant(io.BytesIO(data), variant)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_large_png_is_upright_in_srgb(orientation):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    lying = corners(1200, 800)
+    for step in SIDEWAYS[orientation]:
+        lying = lying.transpose(step)
+    thumbnail = thumbnail_of(encode(lying, "PNG", exif=private_exif(orientation), icc_profile=profile))
+    width, height = thumbnail.size
+    seen = [thumbnail.getpixel((x, y)) for y in (9, height - 9) for x in (9, width - 9)]
+    assert all(map(is_near, seen, [RED, GREEN, BLUE, WHITE]))
 
 
 def half_transparent(mode: str) -> Image.Image:

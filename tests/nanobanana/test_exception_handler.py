@@ -1,6 +1,5 @@
 """From an exception to an answer."""
 
-import logging
 from typing import Any
 
 import orjson
@@ -12,9 +11,9 @@ from rest_framework.serializers import ValidationError
 
 from nanobanana import errors
 from nanobanana.exception_handler import sentences_by_field, to_response, translate
-from nanobanana.logs import LineFormatter
 from nanobanana.redisdb import exceptions as redisdb
 from nanobanana.request_ids import begin_request
+from tests.support.log_lines import Log
 
 WRAPPED = "Error running script (call to f_4bba): @user_script:11: @user_script: 11: -{reply}"
 FULL = "OOM command not allowed when used memory > 'maxmemory'."
@@ -69,32 +68,24 @@ def test_every_exception_has_an_answer(error: Exception, status: int, code: str)
     assert ("WWW-Authenticate" in answer) == (status == 401)
 
 
-def line_of(record: logging.LogRecord) -> str:
-    return LineFormatter("{request_id} {message}", style="{").format(record)
-
-
 @pytest.mark.parametrize("error", [KeyError("salt"), redis_errors.ResponseError("ERR salt"), OSError("salt")])
-def test_what_is_our_fault_is_not_explained_to_the_caller_but_to_the_log(
-    error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
-    identifier = begin_request()
+def test_what_is_our_fault_is_not_explained_to_the_caller_but_to_the_log(error: Exception) -> None:
+    identifier, log = begin_request(), Log("error.log")
     answer = to_response(error)
     assert b"salt" not in answer.content
     assert orjson.loads(answer.content)["requestId"] == identifier
-    [record] = caplog.records
-    assert record.levelno == logging.ERROR
-    assert line_of(record).startswith(f"{identifier} Unexpected")
-    assert record.exc_info
-    assert record.exc_info[1] is error
+    [line] = log.lines
+    assert (line["request_id"], line["event"]) == (identifier, f"Unexpected {type(error).__name__}")
+    assert type(error).__name__ in line["exception"]
 
 
-def test_an_outage_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    identifier = begin_request()
+def test_an_outage_is_logged_in_one_line() -> None:
+    identifier, log = begin_request(), Log("error.log")
     to_response(redis_errors.ConnectionError("Error 111 connecting."))
-    [record] = caplog.records
-    assert record.exc_info is None
-    assert line_of(record).startswith(f"{identifier} Redis does not serve")
-    assert "Error 111" in record.getMessage()
+    [line] = log.lines
+    assert "exception" not in line
+    assert line["request_id"] == identifier
+    assert line["event"] == "Redis does not serve: ConnectionError: Error 111 connecting."
 
 
 @pytest.mark.parametrize("error", [errors.NotFound(), ValidationError("No."), redisdb.DoesNotExist()])

@@ -30,7 +30,7 @@ class Purged:
 
 
 class Command(AsyncCommand):
-    help = "Remove for good what has been in the trash too long, as the server does every hour."
+    help = "Remove for good what has been in the trash too long, as the server does every minute."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         days = settings.TRASH_DAYS
