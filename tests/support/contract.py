@@ -11,6 +11,7 @@ import httpx
 from jsonschema_rs import Draft202012Validator
 
 from nanobanana.schema import schema
+from tests.support.quick_http import QuickTransport
 
 JSON = "application/json"
 NO_OPERATION = {404, 405}  # what an address or a method has that nobody described
@@ -25,11 +26,7 @@ async def checked(response: httpx.Response) -> None:
 
 def checked_client(base_url: str, **options: Any) -> httpx.AsyncClient:
     """A client whose every answer is checked."""
-    options = {
-        "timeout": 20,
-        "verify": False,
-        **options,
-    }  # certificates take 20 ms to load; none is looked at
+    options = {"timeout": 20, "transport": QuickTransport(), **options}
     return httpx.AsyncClient(base_url=base_url, event_hooks={"response": [checked]}, **options)
 
 

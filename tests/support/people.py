@@ -21,7 +21,6 @@ from tests.support.web_server import WebServer
 PASSWORD = "correct horse battery"
 PATIENCE = 5  # seconds
 PHOTOS = Path(__file__).parent.parent / "data" / "photos"
-ANY_NUMBER = httpx.Limits(keepalive_expiry=2)  # of connections; the server closes idle ones after 5 s
 _numbers = itertools.count(1)
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, httpx.AsyncClient]] = WeakKeyDictionary()
 
@@ -137,7 +136,7 @@ def client_of(server: WebServer) -> httpx.AsyncClient:
     """The one that all devices of an event loop share: to make one takes 3 ms, and each connects anew."""
     clients = _clients.setdefault(asyncio.get_running_loop(), {})
     if server.url not in clients:
-        clients[server.url] = checked_client(server.url, limits=ANY_NUMBER)
+        clients[server.url] = checked_client(server.url)
     return clients[server.url]
 
 
