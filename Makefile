@@ -9,7 +9,7 @@ TSC := $(TYPESCRIPT)/node_modules/.bin/tsc
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-floor fuzz stress client compiler openapi lint format bench bench-sockets demo image-check clean
+.PHONY: help run test test-floor fuzz stress client compiler openapi dashboard lint format bench bench-sockets demo image-check clean
 
 help:  ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ client: $(TSC)  ## Build the TypeScript client
 
 openapi: $(VENV)/.run  ## Write docs/openapi.yaml anew
 	@$(BIN)/python manage.py openapi > docs/openapi.yaml
+
+dashboard:  ## Write Grafana's dashboard anew
+	@$(PYTHON) -m scripts.grafana_dashboard > deploy/grafana/dashboards/nanobanana.json
 
 lint: $(VENV)/.dev  ## Check style, types and the import rule
 	@$(BIN)/ruff check .

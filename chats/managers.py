@@ -1,7 +1,7 @@
 """Where sessions and messages are stored and found."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -13,14 +13,15 @@ from chats.search.indexing import MESSAGE_POSTINGS, TITLE_POSTINGS, Range, Searc
 from chats.search.matching import Document
 from chats.search.query import parse
 from chats.search.words import EVERYTHING, terms_of
+from nanobanana.notes import Notes
 from nanobanana.redisdb.claims import Claim
 from nanobanana.redisdb.client import ask, ask_all, get_client
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.families import ID, Family
 from nanobanana.redisdb.fields import milliseconds
-from nanobanana.redisdb.ids import EPOCH, MILLISECOND
+from nanobanana.redisdb.ids import EPOCH
 from nanobanana.redisdb.indexes import Index
-from nanobanana.redisdb.keys import global_key, owner_key
+from nanobanana.redisdb.keys import owner_key
 from nanobanana.redisdb.managers import Page, Related, Window, arguments_of
 from nanobanana.redisdb.scripts import READING, Script
 from nanobanana.redisdb.unit_of_work import UnitOfWork
@@ -29,13 +30,10 @@ if TYPE_CHECKING:
     from chats.models import Message, Session
 
 S = TypeVar("S", bound="Session")
-NOTES = global_key("trash")  # user id → from when on there is something to remove
-USERS_AT_ONCE = 100
+NOTES = Notes("trash")  # who has something to remove
 STEP = 500  # sessions read at once
 
 _scripts = Path(__file__).parent / "scripts"
-_note_removal = Script(_scripts / "note_removal.lua")
-_settle_removal = Script(_scripts / "settle_removal.lua")
 
 TITLES_LOOKED_AT = 10_000
 TITLES_AT_ONCE = 500
@@ -61,7 +59,7 @@ class Revision:
 
 
 class SessionManager(SearchedManager[S]):
-    """Sessions of one kind; and the notes, outside of the users' slots, of who has some to remove.
+    """Sessions of one kind.
 
     All kinds share the postings of titles, so a session that changes its kind moves none of them.
     """
@@ -151,37 +149,6 @@ class SessionManager(SearchedManager[S]):
         steps = [ids[first : first + STEP] for first in range(0, len(ids), STEP)]
         pages = [await self.aget_many(user_id, step) for step in steps]
         return list(chain.from_iterable(page.objects for page in pages))
-
-    async def earliest(self, user_id: str, index: Index) -> datetime | None:
-        """The lowest score of an index that sorts by moments."""
-        entries = await ask("ZRANGE", owner_key(user_id, index.name), 0, 0, "WITHSCORES")
-        return EPOCH + int(entries[1]) * MILLISECOND if entries else None
-
-    # ---- who has something to remove
-    async def note_removal(self, user_id: str, due: datetime) -> None:
-        """Note, before it is so, that the user will have something to remove from `due` on."""
-        await _note_removal([NOTES], [user_id, milliseconds(due)])
-
-    async def noted(self, until: datetime, *, offset: int) -> list[tuple[str, str]]:
-        """[(user id, note)] of some who have something to remove by then, the earliest first."""
-        window = ("WITHSCORES", "LIMIT", offset, USERS_AT_ONCE)
-        rows = await ask("ZRANGEBYSCORE", NOTES, "-inf", milliseconds(until), *window)
-        return list(zip(rows[::2], rows[1::2], strict=True))
-
-    async def all_noted(self) -> AsyncIterator[str]:
-        """The ids of all users who have something to remove now or later, for commands."""
-        async for user_id, _ in get_client().zscan_iter(NOTES, count=USERS_AT_ONCE):
-            yield user_id
-
-    async def note_of(self, user_id: str) -> datetime | None:
-        """From when on the user is noted to have something to remove."""
-        note = await ask("ZSCORE", NOTES, user_id)
-        return None if note is None else EPOCH + int(float(note)) * MILLISECOND
-
-    async def settle_removal(self, user_id: str, note: str, due: datetime | None, later: datetime) -> None:
-        """Put the next moment into the note that was read; without one it is looked at `later`, then goes."""
-        following = "" if due is None else milliseconds(due)
-        await _settle_removal([NOTES], [user_id, note, following, milliseconds(later)])
 
 
 class MessageManager(SearchedManager["Message"]):

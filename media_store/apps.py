@@ -6,6 +6,6 @@ class MediaStoreConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.services.deletion import account_deleted
-        from media_store.services import remove_everything
+        from media_store.services.images import remove_everything
 
         account_deleted.connect(remove_everything)

@@ -19,6 +19,7 @@ from nanobanana.errors import (
     Forbidden,
     ImageInUse,
     ImageQuotaExceeded,
+    InfectedFile,
     NotFound,
     ServiceUnavailable,
     UnreadablePicture,
@@ -76,7 +77,7 @@ IMAGES = {
         status=201,
         body=UploadSerializer,
         form={"image": _file()},
-        errors=(NotFound, UnreadablePicture, *NO_ROOM),
+        errors=(NotFound, UnreadablePicture, InfectedFile, ServiceUnavailable, *NO_ROOM),
     ),
     "upload_batch": Call(
         "Upload several images",

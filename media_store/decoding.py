@@ -19,7 +19,12 @@ pool = BoundedPool("decoding", threads=settings.DECODERS, waiting=WAITING)
 
 async def prepare(file: BinaryIO) -> PreparedPicture:
     """All that an upload stores. Raises UnsupportedMedia, UnreadablePicture and PayloadTooLarge."""
-    return await pool.run(_prepare, file)
+    return await pool.run(_prepare, "prepare", file)
+
+
+async def clean(file: BinaryIO) -> PreparedPicture:
+    """What can be stored of an upload before its pixels are decoded; the same is raised."""
+    return await pool.run(_prepare, "clean", file)
 
 
 async def make_variant(file: BinaryIO, variant: str) -> bytes:
@@ -27,8 +32,8 @@ async def make_variant(file: BinaryIO, variant: str) -> bytes:
     return await pool.run(_make_variant, file, variant)
 
 
-def _prepare(file: BinaryIO) -> PreparedPicture:
-    answer, written = decoders.ask("prepare", file)
+def _prepare(call: str, file: BinaryIO) -> PreparedPicture:
+    answer, written = decoders.ask(call, file)
     with written:
         return PreparedPicture(
             PictureInfo(**answer["info"]),

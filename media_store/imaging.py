@@ -57,6 +57,13 @@ LIES_ON_ITS_SIDE = frozenset({5, 6, 7, 8})
 Turn = AbstractContextManager[object]
 
 
+def clean(file: BinaryIO) -> PreparedPicture:
+    """What an upload can be stored with before a pixel of it is decoded; `prepare` may still refuse it."""
+    kind, original = _read(file)
+    info = _describe(kind, _open(kind, original))
+    return PreparedPicture(info, original, sha256=hashlib.sha256(original).hexdigest())
+
+
 def inspect(file: BinaryIO) -> PictureInfo:
     """Kind and size by the content of the header; no pixel is decoded."""
     kind, original = _read(file)

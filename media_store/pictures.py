@@ -33,9 +33,11 @@ class PictureInfo:
 
 @dataclass(frozen=True)
 class PreparedPicture:
+    """What is stored of a picture; while it was only cleaned, what needs its pixels is missing."""
+
     info: PictureInfo
     original: bytes  # the upload without what names a place or a person
-    thumbnail: bytes  # WebP
     sha256: str  # of `original`, hexadecimal
-    blurhash: str
-    colour: str  # the one most of it has, #rrggbb
+    thumbnail: bytes = b""  # WebP
+    blurhash: str | None = None
+    colour: str | None = None  # the one most of it has, #rrggbb

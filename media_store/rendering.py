@@ -8,7 +8,7 @@ from django.conf import settings
 
 from media_store import decoding
 from media_store.models import Image
-from media_store.services import discard_bytes, storage_key
+from media_store.services.blobs import remove_if_gone, storage_key
 from media_store.storage import ObjectNotFound, get_storage
 from media_store.variants import ORIGINAL, THUMB
 
@@ -27,9 +27,9 @@ async def size_of(image: Image, variant: str) -> int:
     """
     if variant == ORIGINAL:
         return image.size
-    if variant == THUMB:
+    if variant == THUMB and image.thumb_size:  # of one that is processed there is none yet
         return image.thumb_size
-    key = storage_key(image.owner_id, image.id, variant)
+    key = storage_key(image, variant)
     try:
         return await get_storage().stat(key)
     except ObjectNotFound:
@@ -46,10 +46,10 @@ def _making(image: Image, variant: str, key: str) -> asyncio.Task[int]:
 async def _make(image: Image, variant: str, key: str) -> int:
     storage = get_storage()
     async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)):
-        original = storage_key(image.owner_id, image.id, ORIGINAL)
+        original = storage_key(image, ORIGINAL)
         content = b"".join([chunk async for chunk in storage.open(original)])
         made = await decoding.make_variant(io.BytesIO(content), variant)
     await storage.put(key, made)
     # Who deleted the picture meanwhile may not have found this file.
-    await discard_bytes(image.owner_id, image.id)
+    await remove_if_gone(user_id=image.owner_id, blob_id=image.blob_id)
     return len(made)

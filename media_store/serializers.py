@@ -6,7 +6,7 @@ from django.core.validators import RegexValidator
 from rest_framework import serializers
 
 from media_store.links import media_url
-from media_store.models import UPLOADED, Image
+from media_store.models import STATUSES, UPLOADED, Image
 from media_store.pictures import KINDS
 from media_store.variants import DISPLAY, ORIGINAL, THUMB, sizes_of
 from nanobanana.serializers import IdField, MomentField, TextField, timestamp
@@ -35,6 +35,12 @@ class ImageSerializer(serializers.Serializer):
     userId = IdField(help_text="Its owner.")
     type = serializers.CharField(validators=[TYPE], help_text=TYPE_HELP)
     path = serializers.URLField(help_text="A signed address of the picture, which expires.")
+    status = serializers.ChoiceField(
+        choices=STATUSES,
+        help_text="A large picture is `processing` at first, with good addresses; `image_updated` tells when "
+        "it is one of the others.",
+    )
+    reason = serializers.CharField(allow_null=True, help_text="Why it `failed`, for people.")
     thumbPath = serializers.URLField(help_text="A signed address of its thumbnail, which expires.")
     displayPath = serializers.URLField(
         help_text="What an `<img>` shows: `path`, or a WebP where browsers do not show the original."
@@ -45,10 +51,12 @@ class ImageSerializer(serializers.Serializer):
         "has 320 (`thumb`), 640 (`small`), 1280 (`medium`) and 2048 (`large`) pixels at most.",
     )
     blurhash = serializers.CharField(
-        allow_null=True, help_text="A placeholder, as BlurHash; null for old pictures."
+        allow_null=True, help_text="A placeholder, as BlurHash; null for old pictures, and unless `ready`."
     )
     dominantColor = serializers.CharField(
-        allow_null=True, validators=[COLOUR], help_text="As `#rrggbb`; null for old pictures."
+        allow_null=True,
+        validators=[COLOUR],
+        help_text="As `#rrggbb`; null as `blurhash` is.",
     )
     sha256 = serializers.CharField(
         min_length=64, max_length=64, help_text="The hash of the bytes behind `path`, hexadecimal."
@@ -79,6 +87,8 @@ def render_image(image: Image) -> dict[str, Any]:
         "userId": owner_id,
         "type": image.type,
         "path": path,
+        "status": image.status,
+        "reason": image.failure,
         "thumbPath": sizes[THUMB],
         "displayPath": path if image.shows_in_browsers else media_url(owner_id, image_id, DISPLAY),
         "variants": sizes,

@@ -11,11 +11,13 @@ from django.utils.cache import patch_vary_headers
 
 from accounts.models import User
 from accounts.viewsets import SignedInViewSet
-from media_store import links, rendering, services
+from media_store import links, rendering
 from media_store.calls import IMAGES, IMAGES_A_PAGE, MEDIA
 from media_store.models import Image
 from media_store.serializers import UploadSerializer, render_image, validate_type
-from media_store.services import Upload, storage_key
+from media_store.services import images as services
+from media_store.services.blobs import storage_key
+from media_store.services.images import Upload
 from media_store.storage import get_storage
 from media_store.streaming import file_response
 from media_store.variants import MIME, ORIGINAL, VARIANTS, fitting
@@ -125,7 +127,7 @@ async def picture_response(
     return await file_response(
         request,
         storage=get_storage(),
-        key=storage_key(image.owner_id, image.id, variant),
+        key=storage_key(image, variant),
         size=await rendering.size_of(image, variant),
         mime=mime,
         etag=f'"{image.sha256[:32]}-{variant}"',

@@ -12,6 +12,7 @@
     └── MethodNotAllowed 405 …                │   └── ByteQuotaExceeded byte_quota_exceeded
                                               ├── UnsupportedMedia 415 unsupported_media_type
                                               ├── UnreadablePicture 422 unreadable_picture
+                                              ├── InfectedFile 422 infected_file
                                               ├── UnreadableArchive 422 unreadable_archive
                                               ├── IdempotencyMismatch 422 idempotency_mismatch
                                               ├── TooManyRequests 429 too_many_requests
@@ -150,6 +151,12 @@ class UnsupportedMedia(APIError):
     status = 415
     code = "unsupported_media_type"
     message = "This type of content is not accepted."
+
+
+class InfectedFile(APIError):
+    status = 422
+    code = "infected_file"
+    message = "The file contains malware."
 
 
 class UnreadablePicture(APIError):

@@ -35,9 +35,13 @@ class Check:
 
     async def problem(self) -> str | None:
         """What is wrong, as a sentence for anybody; None when all is well."""
+        return await asyncio.shield(self.look())  # who leaves takes the answer from nobody
+
+    def look(self) -> "asyncio.Task[str | None]":
+        """Begin to find that out, unless somebody does or it is known."""
         if self._looking is None or (self._looking.done() and time.monotonic() >= self._good_until):
             self._looking = asyncio.create_task(self._find())
-        return await asyncio.shield(self._looking)  # who leaves takes the answer from nobody
+        return self._looking
 
     async def _find(self) -> str | None:
         try:
@@ -100,8 +104,9 @@ async def problem_behind_requests() -> str | None:
 
 
 async def _problems_of(checks: dict[str, Check]) -> Problems:
-    found = await asyncio.gather(*[check.problem() for check in checks.values()])
-    return dict(zip(checks, found, strict=True))
+    for check in checks.values():
+        check.look()  # all at once
+    return {name: await check.problem() for name, check in checks.items()}
 
 
 def may_see_details(authorization: str) -> bool:

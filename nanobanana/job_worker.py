@@ -27,6 +27,8 @@ from redis.exceptions import RedisError  # noqa: E402
 from accounts.services.deletion import finish_deletion, finish_deletions  # noqa: E402
 from chats.services.purge import purge_due  # noqa: E402
 from chats.services.trash import remove_session  # noqa: E402
+from media_store.services.processing import check_pictures, prepare_picture  # noqa: E402
+from media_store.services.sweep import sweep_due  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
 from nanobanana import job_queue  # noqa: E402
 from nanobanana.background import log_stray_error, of_this_process  # noqa: E402
@@ -37,7 +39,15 @@ from nanobanana.redisdb import connection  # noqa: E402
 from nanobanana.redisdb.client import connect_blocking  # noqa: E402
 from nanobanana.request_ids import begin_request, note_user  # noqa: E402
 
-JOBS: tuple[Job[...], ...] = (finish_deletion, finish_deletions, purge_due, remove_session)
+JOBS: tuple[Job[...], ...] = (
+    check_pictures,
+    finish_deletion,
+    finish_deletions,
+    prepare_picture,
+    purge_due,
+    remove_session,
+    sweep_due,
+)
 
 LONGEST_SLEEP = 1000  # milliseconds until a waiting job is noticed
 TICK = 5.0  # seconds between looks at what is due, and at who died

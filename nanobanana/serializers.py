@@ -22,12 +22,41 @@ def validate(serializer_class: type[serializers.Serializer], data: Any) -> dict[
     DRF copies every declared field for each instance; validation itself keeps no state, so one instance of
     each class serves all requests.
     """
-    return dict(_shared_instance(cast(Hashable, serializer_class)).run_validation(data))
+    return _validator_of(cast(Hashable, serializer_class)).run(data)
+
+
+class Validator:
+    """Takes what is valid by the fields themselves; DRF looks at the rest again, to say all that is wrong."""
+
+    def __init__(self, serializer: serializers.Serializer) -> None:
+        self._serializer = serializer
+        self._fields = [(field.field_name, field) for field in serializer._writable_fields]
+        for name, field in self._fields:  # what `_values_of` knows nothing of
+            assert field.source == name, name
+            assert not hasattr(serializer, f"validate_{name}"), name
+
+    def run(self, data: Any) -> dict[str, Any]:
+        if type(data) is not dict:
+            return dict(self._serializer.run_validation(data))
+        try:
+            return dict(self._serializer.validate(self._values_of(data)))
+        except (serializers.ValidationError, serializers.DjangoValidationError):
+            return dict(self._serializer.run_validation(data))
+
+    def _values_of(self, data: dict[str, Any]) -> dict[str, Any]:
+        values = {}
+        for name, field in self._fields:
+            value = data.get(name, serializers.empty)
+            try:
+                values[name] = field.run_validation(value)
+            except serializers.SkipField:
+                pass  # it need not be there
+        return values
 
 
 @cache
-def _shared_instance(serializer_class: Hashable) -> serializers.Serializer:
-    return cast(type[serializers.Serializer], serializer_class)()
+def _validator_of(serializer_class: Hashable) -> Validator:
+    return Validator(cast(type[serializers.Serializer], serializer_class)())
 
 
 class ErrorSerializer(serializers.Serializer):

@@ -100,9 +100,13 @@ ALIYUN_REGION = env.text("ALIYUN_REGION")
 ALIYUN_BUCKET = env.bucket("ALIYUN_BUCKET")
 ALIYUN_ENDPOINT = env.url("ALIYUN_ENDPOINT")
 MAX_FILE_SIZE = env.size("MAX_FILE_SIZE", "10MB")
+PROCESS_IN_BACKGROUND_ABOVE = env.size("PROCESS_IN_BACKGROUND_ABOVE", "5MB")
 DECODERS = env.integer("DECODERS", usable_cores(), at_least=1, at_most=64)  # of one process
+CLAMAV_URL = env.url("CLAMAV_URL", schemes=("tcp", "unix"))
+CLAMAV_WHEN_DOWN = env.choice("CLAMAV_WHEN_DOWN", "refuse", ("refuse", "accept"))
 MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")
 CLEANUP_GRACE = env.seconds("CLEANUP_GRACE", "24h")
+SWEEP_UNUSED_IMAGES = env.boolean("SWEEP_UNUSED_IMAGES", True)
 QUOTA_IMAGES = env.integer("QUOTA_IMAGES", 0)  # of one user; 0 is no limit, here and below
 QUOTA_BYTES = env.size("QUOTA_BYTES", "0", at_least=0)
 

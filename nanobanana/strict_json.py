@@ -10,6 +10,8 @@ import orjson
 
 SMALLEST, LARGEST = -(2**63), 2**64 - 1  # what orjson reads exactly; beyond, it would be rounded
 LONGEST = 20  # characters of these
+DEEPEST_PLAIN = 8
+EXACT = frozenset((str, int, bool, type(None)))  # what orjson reads as it is written
 
 
 def loads(body: bytes) -> Any:
@@ -21,9 +23,24 @@ def loads(body: bytes) -> Any:
 
 
 def _is_plain(body: bytes, value: Any) -> bool:
-    """Whether it is an object of texts and there is a colon for each key, so none comes twice."""
-    is_flat = type(value) is dict and all(type(inner) is str for inner in value.values())
-    return is_flat and body.count(b":") == len(value)
+    """Whether there is a colon for each key, so that none comes twice, and no number that was rounded."""
+    try:
+        return body.count(b":") == _keys_in(value, DEEPEST_PLAIN)
+    except ValueError:
+        return False
+
+
+def _keys_in(value: Any, depth: int) -> int:
+    """How many keys all its objects have; ValueError when it is deep or a float could be a large integer."""
+    if type(value) in EXACT:
+        return 0
+    if type(value) is float and SMALLEST < value < LARGEST:
+        return 0
+    if type(value) is float or depth == 0:
+        raise ValueError
+    if type(value) is list:
+        return sum([_keys_in(inner, depth - 1) for inner in value])
+    return len(value) + sum([_keys_in(inner, depth - 1) for inner in value.values()])
 
 
 def _read_again(body: bytes) -> None:

@@ -10,6 +10,7 @@ from django.core.management import CommandError
 
 from accounts.services.claims import addresses, check_holder
 from chats.managers import NOTES
+from media_store.models import Image
 from media_store.storage import get_storage
 from nanobanana.data_check import check_everything, check_user, check_users
 from nanobanana.redisdb.checking import Findings, Miscount
@@ -30,6 +31,11 @@ class Chat:
     message_id: str
     shown_id: str
     unused_id: str
+    blob_id: str  # of both
+
+    @property
+    def shown_prefix(self) -> str:
+        return f"{self.user_id}/{self.blob_id}"
 
     def key(self, *parts: str) -> str:
         return owner_key(self.user_id, *parts)
@@ -40,7 +46,8 @@ async def chat(alice: Person) -> Chat:
     session = await alice.make_session()
     shown, unused = [await alice.make_image(session["id"]) for _ in range(2)]
     message = await alice.make_message(session["id"], imageIds=[shown["id"]])
-    return Chat(alice.id, session["id"], message["id"], shown["id"], unused["id"])
+    blob_id = (await Image.objects.aget(alice.id, shown["id"])).blob_id
+    return Chat(alice.id, session["id"], message["id"], shown["id"], unused["id"], blob_id)
 
 
 async def test_it_finds_nothing_where_all_is_well(chat: Chat) -> None:
@@ -83,12 +90,17 @@ DAMAGES: dict[str, Callable[[Any, Chat], Awaitable[Any]]] = {
     "of a message at 0": lambda redis, chat: redis.hset(
         chat.key("message", chat.message_id, "revisions"), "0", "{}"
     ),
-    "has None bytes of its thumb": lambda redis, chat: get_storage().delete(
-        f"{chat.user_id}/{chat.shown_id}/thumb"
+    "has None bytes of its thumb": lambda redis, chat: get_storage().delete(f"{chat.shown_prefix}/thumb"),
+    "bytes of its original": lambda redis, chat: get_storage().put(f"{chat.shown_prefix}/original", b"short"),
+    "is of no blob": lambda redis, chat: get_storage().put(f"{chat.user_id}/{'0' * 26}/original", b"lost"),
+    "counts 3 in holders of 2": lambda redis, chat: redis.hincrby(
+        chat.key("blob", chat.blob_id), "holders", 1
     ),
-    "bytes of its original": lambda redis, chat: get_storage().put(
-        f"{chat.user_id}/{chat.shown_id}/original", b"short"
+    "is planned and has 2 holders": lambda redis, chat: redis.hset(
+        chat.key("blob", chat.blob_id), "is_stored", "0"
     ),
+    "(blob_id), which does not exist": lambda redis, chat: redis.delete(chat.key("blob", chat.blob_id)),
+    "doomed lists": lambda redis, chat: redis.zadd(chat.key("blobs", "doomed"), {chat.blob_id: 1}),
     "The log of": lambda redis, chat: redis.xdel(chat.key("events"), "2-0"),
     "sessions cannot be read": lambda redis, chat: redis.set(chat.key("sessions"), "a word"),
     "has [-1] of a message": lambda redis, chat: redis.hset(
@@ -107,6 +119,9 @@ CANNOT_BE_MENDED = {
     "of a message",
     "bytes of its thumb",
     "bytes of its original",
+    "is of no blob",
+    "is planned and has 2 holders",
+    "(blob_id), which does not exist",
 }
 
 
@@ -170,10 +185,10 @@ async def test_everything_gone_wrong_at_once_is_mended(chat: Chat, alice: Person
 async def test_it_finds_who_is_not_noted_for_the_purge(alice: Person, chat: Chat) -> None:
     await alice.delete(f"/api/sessions/{chat.session_id}")
     assert await inconsistencies([alice.id]) == []
-    await get_client().zincrby(NOTES, 60_000, alice.id)
-    assert ["has something to purge" in fault for fault in await inconsistencies([alice.id])] == [True]
-    await get_client().zrem(NOTES, alice.id)
-    assert ["has something to purge" in fault for fault in await inconsistencies([alice.id])] == [True]
+    await get_client().zincrby(NOTES.key, 60_000, alice.id)
+    assert ["has something to do from" in fault for fault in await inconsistencies([alice.id])] == [True]
+    await get_client().zrem(NOTES.key, alice.id)
+    assert ["has something to do from" in fault for fault in await inconsistencies([alice.id])] == [True]
     assert len((await check_users([alice.id], repair=True)).mended) == 1
     assert await inconsistencies([alice.id]) == []
 

@@ -1,8 +1,6 @@
 """Whose a request is: tokens, tickets and addresses; and the unit of work on what a user has."""
 
 import unicodedata
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from accounts import tokens
@@ -10,7 +8,7 @@ from accounts.models import Device, User
 from nanobanana.errors import TokenInvalid, TooManyRequests
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.exceptions import DoesNotExist
-from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work
+from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork
 from nanobanana.request_ids import note_user
 from nanobanana.throttling import Budget, Standing, site_of
 
@@ -29,14 +27,18 @@ class Visitor:
     standing: Standing | None = None  # with the budget that the request was counted against
 
 
-@asynccontextmanager
-async def changes_of(user: User, operation: Operation | None = None) -> AsyncIterator[UnitOfWork]:
+class changes_of(UnitOfWork):
     """A unit of work on what a user has; refused when the account is gone. The user learns the new cursor."""
-    async with unit_of_work(user.id, operation) as work:
-        work.expect_exists(user, TokenInvalid())
-        yield work
-    if work.changed:
-        user.cursor = work.cursor
+
+    def __init__(self, user: User, operation: Operation | None = None) -> None:
+        super().__init__(user.id, operation)
+        self._user = user
+        self.expect_exists(user, TokenInvalid())
+
+    async def commit(self) -> None:
+        await super().commit()
+        if self.changed:
+            self._user.cursor = self.cursor
 
 
 async def authenticate(token: str, budget: Budget | None = None) -> Visitor:

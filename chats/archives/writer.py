@@ -34,8 +34,9 @@ from chats.services import archives
 from chats.services.archives import MessagePage
 from chats.services.sessions import get_session
 from media_store.models import Image
-from media_store.services import ORIGINAL, storage_key
+from media_store.services.blobs import storage_key
 from media_store.storage import ObjectNotFound, get_storage
+from media_store.variants import ORIGINAL
 from nanobanana.progress import Advance
 
 IN_MEMORY = 1024 * 1024  # of what is written beside; the rest goes to a temporary file
@@ -131,7 +132,7 @@ class _Export:
 
     async def _bytes_of(self, image: Image) -> AsyncIterator[bytes]:
         """What the storage holds; of a picture that is not there, nothing but a note."""
-        content = get_storage().open(storage_key(self.user.id, image.id, ORIGINAL))
+        content = get_storage().open(storage_key(image, ORIGINAL))
         try:
             first = await anext(content)
         except (ObjectNotFound, StopAsyncIteration):

@@ -27,7 +27,7 @@ from chats.models import (
 )
 from chats.services.drafts import DRAFT_LIFE, add_to_draft, begin_draft, discard_draft, expect_draft
 from media_store.models import Image
-from media_store.services import Upload, enlist, import_image, remove_imported
+from media_store.services.images import Upload, enlist, import_image, remove_imported
 from nanobanana.errors import APIError, ByteQuotaExceeded, UnreadableArchive
 from nanobanana.events import SessionCreated
 from nanobanana.progress import Advance

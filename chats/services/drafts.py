@@ -14,6 +14,7 @@ from itertools import chain
 
 from accounts.models import User
 from accounts.services.access import changes_of
+from chats.managers import NOTES
 from chats.models import HiddenSession, Message, Session
 from chats.services.removal import remove_hidden
 from media_store.models import Image
@@ -53,7 +54,7 @@ async def begin_draft(
         archived_at=archived_at,
         removable_at=now() + DRAFT_LIFE,
     )
-    await HiddenSession.objects.note_removal(user.id, draft.removable_at)
+    await NOTES.note(user.id, draft.removable_at)
     async with changes_of(user) as work:
         HiddenSession.objects.create(work, draft)
     return draft

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from chats.managers import NOTES
 from chats.models import HIDDEN, TRASHED, HiddenSession, Session, TrashedSession
 from chats.services.removal import remove_hidden
 from nanobanana.jobs import job
@@ -32,14 +33,7 @@ def trash_ends() -> datetime:
 @job("purge", every=60, time_limit=3600)
 async def purge_due() -> None:
     """Purge what is due, of all users; one who cannot be purged now does not stop the others."""
-    passed_over = 0
-    while notes := await HiddenSession.objects.noted(now(), offset=passed_over):
-        for user_id, note in notes:
-            try:
-                passed_over += not await _settle(user_id, note)
-            except Exception:
-                logger.exception("The trash of %s is not purged", user_id)
-                passed_over += 1
+    await NOTES.work_off(_purge, at=now(), later=now() + LATER)
 
 
 async def purge_user(*, user_id: str, before: datetime) -> AsyncIterator[Session]:
@@ -63,34 +57,25 @@ async def due_sessions(*, user_id: str, before: datetime, limit: int = STEP) -> 
 
 async def users_with_trash() -> AsyncIterator[str]:
     """The ids of all users who may have something in the trash, or hidden."""
-    async for user_id in HiddenSession.objects.all_noted():
+    async for user_id in NOTES.owners():
         yield user_id
 
 
 async def check_note(*, findings: Findings, user_id: str, repair: bool) -> None:
-    """Who has something to remove is noted, for no later than it is due."""
-    due = await _next_due(user_id)
-    note = await HiddenSession.objects.note_of(user_id)
-    if due is None or (note is not None and note <= due) or await _next_due(user_id) != due:
-        return
-    if repair:
-        await HiddenSession.objects.note_removal(user_id, due)
-    noted = f"noted for {note}" if note else "not noted"
-    findings.found(f"{user_id} has something to purge from {due} on, and is {noted}.", is_mended=repair)
+    """Who has something to purge is noted."""
+    await NOTES.check(findings, user_id, _next_due, repair=repair)
 
 
-async def _settle(user_id: str, note: str) -> bool:
-    """Purge a user and note when there will be more; whether that is later."""
+async def _purge(user_id: str) -> datetime | None:
+    """Purge a user; when there will be more."""
     async for session in purge_user(user_id=user_id, before=trash_ends()):
         logger.info("%r is removed for good", session)
-    due = await _next_due(user_id)
-    await HiddenSession.objects.settle_removal(user_id, note, due, now() + LATER)
-    return due is None or due > now()
+    return await _next_due(user_id)
 
 
 async def _next_due(user_id: str) -> datetime | None:
-    trashed = await TrashedSession.objects.earliest(user_id, TRASHED)
-    hidden = await HiddenSession.objects.earliest(user_id, HIDDEN)
+    trashed = await TrashedSession.objects.earliest(user_id, TRASHED.name)
+    hidden = await HiddenSession.objects.earliest(user_id, HIDDEN.name)
     ends = trashed and trashed + timedelta(days=settings.TRASH_DAYS)
     return min(filter(None, (ends, hidden)), default=None)
 

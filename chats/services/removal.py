@@ -9,7 +9,7 @@ from itertools import chain
 
 from chats.models import HiddenSession, Message
 from media_store.models import Image
-from media_store.services import remove_unshown
+from media_store.services.images import remove_unshown
 from nanobanana.redisdb.exceptions import CommitRefused
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import MILLISECOND

@@ -8,10 +8,12 @@ from django.conf import settings
 
 from accounts.models import User
 from accounts.services.access import changes_of
+from chats.managers import NOTES
 from chats.models import ARCHIVED, HIDDEN, LATEST, TRASHED, HiddenSession, Session, TrashedSession
 from chats.services.reindexing import remove_index
 from chats.services.removal import remove_hidden, remove_messages
 from chats.services.sessions import NO_SESSION, get_session, session_handle
+from media_store.services.images import remove_of_session
 from nanobanana.errors import Conflict, NotFound
 from nanobanana.events import SessionDeleted, SessionRestored
 from nanobanana.jobs import job
@@ -68,6 +70,7 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
         while session_ids := await kind.objects.ids(user_id, index.name, first=0, limit=STEP):
             for session_id in session_ids:
                 await remove_messages(user_id=user_id, session_id=session_id)
+                await remove_of_session(user_id=user_id, session_id=session_id)
             page = await kind.objects.aget_many(user_id, session_ids)
             async with unit_of_work(user_id) as work:
                 for session in page.objects:
@@ -88,7 +91,7 @@ async def _insist(change: Callable[[], Awaitable[T]]) -> T:
 
 async def _move_to_trash(user: User, session_id: str, operation: Operation | None) -> None:
     session = await get_session(user=user, session_id=session_id)
-    await TrashedSession.objects.note_removal(user.id, now() + timedelta(days=settings.TRASH_DAYS))
+    await NOTES.note(user.id, now() + timedelta(days=settings.TRASH_DAYS))
     async with changes_of(user, operation) as work:
         TrashedSession.objects.receive(work, session, deleted_at=now())
         work.emit(SessionDeleted(session_id=session.id))
@@ -110,7 +113,7 @@ async def _hide(user: User, session_id: str, operation: Operation | None = None)
     found = listed or await TrashedSession.objects.find(user.id, session_id)
     if found is None:
         raise NotFound(NO_SESSION)
-    await HiddenSession.objects.note_removal(user.id, now())
+    await NOTES.note(user.id, now())
     async with changes_of(user, operation) as work:
         hidden = HiddenSession.objects.receive(work, found, removable_at=now())
         if listed:

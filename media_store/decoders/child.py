@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from media_store import imaging
 from media_store.decoders.turns import Turns
+from media_store.pictures import PreparedPicture
 from nanobanana.errors import APIError
 
 LONGEST_REQUEST = 4096  # bytes
@@ -26,8 +27,15 @@ LONGEST_REQUEST = 4096  # bytes
 Answer = dict[str, Any]
 
 
+def clean(source: BinaryIO, target: BinaryIO, turns: Turns) -> Answer:
+    return written(imaging.clean(source), target)
+
+
 def prepare(source: BinaryIO, target: BinaryIO, turns: Turns) -> Answer:
-    picture = imaging.prepare(source, turns.large())
+    return written(imaging.prepare(source, turns.large()), target)
+
+
+def written(picture: PreparedPicture, target: BinaryIO) -> Answer:
     target.write(picture.original)
     target.write(picture.thumbnail)
     return {
@@ -44,7 +52,11 @@ def make_variant(source: BinaryIO, target: BinaryIO, turns: Turns, variant: str)
     return {}
 
 
-CALLS: dict[str, Callable[..., Answer]] = {"prepare": prepare, "make_variant": make_variant}
+CALLS: dict[str, Callable[..., Answer]] = {
+    "clean": clean,
+    "prepare": prepare,
+    "make_variant": make_variant,
+}
 
 
 def main(channel_number: int, turns_path: str, cores: int, seconds: float, memory: int) -> None:

@@ -53,6 +53,7 @@ class Decoder:
                 [sys.executable, "-m", f"{__package__}.child", str(theirs.fileno()), str(turns), *numbers],
                 env={"PYTHONPATH": str(PROJECT), "VIPS_CONCURRENCY": "1"},  # no secrets
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for who asks, and it may need the answer
                 pass_fds=[theirs.fileno()],
             )
         if self._answers.readline() != b"\n":

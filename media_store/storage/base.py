@@ -33,9 +33,9 @@ class Address(NamedTuple):
 
 
 class Storage(Protocol):
-    """Objects of bytes under keys of ours, `<userId>/<imageId>/<variant>`.
+    """Objects of bytes under keys of ours, `<userId>/<blobId>/<variant>`.
 
-    A prefix is a key's first segments, whole: `<userId>` or `<userId>/<imageId>`.
+    A prefix is a key's first segments, whole: `<userId>` or `<userId>/<blobId>`.
     Any call may raise StorageUnavailable, and ValueError for a key that is not one of ours.
     """
 

@@ -22,12 +22,18 @@ PAUSES = (0.02, 0.1)  # seconds before a call is tried again on a new connection
 
 
 class SharedConnection(asyncio.Protocol):
-    """Sends commands and hands each reply to the call that waits longest for one."""
+    """Sends commands and hands each reply to the call that waits longest for one.
+
+    A call whose time is up gets a TimeoutError, and the connection is dropped. One timer watches the call
+    that waits longest: one for each would cost as much as the rest of a call.
+    """
 
     def __init__(self, handshake: AbstractConnection) -> None:
         self._handshake = handshake
         self._transport = handshake._writer.transport  # type: ignore[union-attr]  # it is connected
-        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()  # with when their time is up
+        self._watch: asyncio.TimerHandle | None = None
         self._reader = Reader(
             encoding="utf-8",
             errors="surrogateescape",
@@ -40,11 +46,27 @@ class SharedConnection(asyncio.Protocol):
     def is_open(self) -> bool:
         return not self._transport.is_closing()
 
-    async def call(self, command: bytes) -> Any:
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
+    def call(self, command: bytes, deadline: float) -> asyncio.Future[Any]:
+        """Send a command; `deadline` is never before that of the call before."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting.append((deadline, future))
         self._transport.write(command)
-        return await future
+        if self._watch is None:
+            self._watch = self._loop.call_at(deadline, self._look)
+        return future
+
+    def _look(self) -> None:
+        """Drop the connection when the oldest call waits too long, else look again when it would."""
+        self._watch = None
+        if not self._waiting:
+            return
+        deadline, future = self._waiting[0]
+        if deadline > self._loop.time():
+            self._watch = self._loop.call_at(deadline, self._look)
+            return
+        if not future.done():
+            future.set_exception(TimeoutError("Redis does not answer."))
+        self.abort()
 
     def abort(self) -> None:
         """Drop the connection and all calls that wait on it."""
@@ -55,14 +77,16 @@ class SharedConnection(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
-                self._answer(self._waiting.popleft(), reply)
+                self._answer(self._waiting.popleft()[1], reply)
         except (ConnectionError, IndexError):  # no reply of Redis's protocol, or one that nobody asked for
             self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._handshake._close()
+        if self._watch is not None:
+            self._watch.cancel()
         while self._waiting:
-            future = self._waiting.popleft()
+            _, future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(ConnectionError("The connection to Redis was lost."))
 
@@ -90,24 +114,21 @@ class Line:
         The reply is to begin with `ticket`, which the command carries; the rest of it is returned.
         """
         command = pack_command(arguments)  # type: ignore[arg-type]  # hiredis means tuple[…, ...]
-        try:
-            async with asyncio.timeout(SECONDS_TO_ANSWER):
-                return await self._try_thrice(command, ticket)
-        except TimeoutError:
-            self.close()
-            raise
-
-    async def _try_thrice(self, command: bytes, ticket: str) -> Any:
+        deadline = asyncio.get_running_loop().time() + SECONDS_TO_ANSWER
         for pause in PAUSES:
             try:
-                return await self._attempt(command, ticket)
+                return await self._attempt(command, ticket, deadline)
             except ConnectionError:
-                await asyncio.sleep(pause)
-        return await self._attempt(command, ticket)
+                async with asyncio.timeout_at(deadline):
+                    await asyncio.sleep(pause)
+        return await self._attempt(command, ticket, deadline)
 
-    async def _attempt(self, command: bytes, ticket: str) -> Any:
-        connection = await self._open()
-        returned, reply = await connection.call(command)
+    async def _attempt(self, command: bytes, ticket: str, deadline: float) -> Any:
+        connection = self._connection
+        if connection is None or not connection.is_open:
+            async with asyncio.timeout_at(deadline):
+                connection = await self._open()
+        returned, reply = await connection.call(command, deadline)
         if returned != ticket:  # a reply went missing on the way, and this one is another call's
             connection.abort()
             raise ConnectionError("Redis answered another call.")

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import orjson
 
 from nanobanana.redisdb import scripts
-from nanobanana.redisdb.client import ask_all, get_client
+from nanobanana.redisdb.client import ask, ask_all, get_client
 from nanobanana.redisdb.keys import doorbell_channel, events_key, log_key
 
 EVENTS_KEPT = 500
@@ -117,13 +117,18 @@ async def heads(owner_ids: Sequence[str]) -> list[Cursor]:
 
 async def renew_epoch(owner_id: str) -> None:
     """Have all devices read everything anew: what was changed past the log is in no event of it."""
-    head = (await heads([owner_id]))[0]
-    if head.epoch:
-        renewed = Cursor(secrets.token_hex(4), head.offset)
-        pipeline = get_client().pipeline(transaction=True)
-        pipeline.hset(log_key(owner_id), "epoch", renewed.epoch)
-        pipeline.publish(doorbell_channel(owner_id), str(renewed))
-        await ask_all(pipeline)
+    if (await heads([owner_id]))[0].epoch:
+        await ask("HSET", log_key(owner_id), "epoch", new_epoch())
+        await ring(owner_id)
+
+
+async def ring(owner_id: str) -> None:
+    """Say where the log is, to all who listen."""
+    await ask("PUBLISH", doorbell_channel(owner_id), str((await heads([owner_id]))[0]))
+
+
+def new_epoch() -> str:
+    return secrets.token_hex(4)
 
 
 def _entry(cursor: Cursor, parts: Sequence[str]) -> LogEntry:

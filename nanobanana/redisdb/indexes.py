@@ -55,7 +55,7 @@ class Index:
         return (self.score, self.lead) if self.lead else (self.score,)
 
     def key(self, owner_id: str, **scope: Any) -> str:
-        return owner_key(owner_id, self.name.format(**scope))
+        return owner_key(owner_id, self.name.format(**scope) if scope else self.name)
 
     def keys_of(self, owner_id: str, values: Mapping[str, Any]) -> list[str]:
         """The sorted sets in which an object with these values stands."""

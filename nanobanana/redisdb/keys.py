@@ -13,6 +13,11 @@ def owner_key(owner_id: str, *parts: str) -> str:
     return f"{PREFIX}:{{u:{owner_id}}}:{':'.join(parts)}"
 
 
+def object_key(owner_id: str, kind: str, id: str) -> str:
+    """`nb:{u:<ownerId>}:<kind>:<id>`"""
+    return f"{PREFIX}:{{u:{owner_id}}}:{kind}:{id}"
+
+
 def global_key(*parts: str) -> str:
     """A key of no owner, alone in its slot: `nb:<part>:<part>…`"""
     return f"{PREFIX}:{':'.join(parts)}"

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from itertools import chain
 from typing import Any, Generic, TypeVar
@@ -16,7 +17,7 @@ from nanobanana.redisdb.client import ask, get_client
 from nanobanana.redisdb.exceptions import DoesNotExist, FieldError
 from nanobanana.redisdb.families import ID, Family
 from nanobanana.redisdb.fields import CounterField, ReferenceField, ReferenceListField
-from nanobanana.redisdb.ids import is_id
+from nanobanana.redisdb.ids import EPOCH, MILLISECOND, is_id
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.keys import owner_key, split_owner_key
 from nanobanana.redisdb.models import Model
@@ -160,6 +161,11 @@ class Manager(Generic[M]):
         """The ids whose score is at most `score`, lowest first."""
         key = owner_key(owner_id, index)
         return await ask("ZRANGEBYSCORE", key, "-inf", score, "LIMIT", 0, limit)
+
+    async def earliest(self, owner_id: str, index: str) -> datetime | None:
+        """The lowest score of an index that sorts by moments."""
+        entries = await ask("ZRANGE", owner_key(owner_id, index), 0, 0, "WITHSCORES")
+        return EPOCH + int(float(entries[1])) * MILLISECOND if entries else None
 
     async def entries_in_all(self, owner_id: str, index: str, others: Sequence[str]) -> list[tuple[int, str]]:
         """The entries of an index that all the others list too, as (score, id), highest first."""

@@ -11,7 +11,7 @@ from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.fields import Field
 from nanobanana.redisdb.ids import is_id
 from nanobanana.redisdb.indexes import Index
-from nanobanana.redisdb.keys import owner_key
+from nanobanana.redisdb.keys import object_key, owner_key
 
 
 class Model:
@@ -68,7 +68,7 @@ class Model:
 
     @property
     def key(self) -> str:
-        return self.key_prefix(self.owner_id) + self.id
+        return object_key(self.owner_id, self.kind, self.id)
 
     def flaws(self) -> Iterable[str]:
         """Sentences about what is wrong with the object by itself, for checks."""

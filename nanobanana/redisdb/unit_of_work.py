@@ -1,11 +1,13 @@
 """A unit of work: what one request changes of one owner, committed by one script, whole or not at all."""
 
-import json
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from typing import Self
+
+import orjson
 
 from nanobanana.redisdb import scripts
 from nanobanana.redisdb.event_log import (
@@ -26,8 +28,6 @@ OWN_OPERATION_KEPT = 60_000  # milliseconds: as long as a retry of the Redis cli
 CLIENT_OPERATION_KEPT = 86_400_000
 FIXED_KEYS = 3  # operation, log and events come before the keys of the steps
 EVENTS_KEY = 3
-
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,13 @@ class UnitOfWork:
         self._writes: list[list[Argument]] = []
         self._events: list[list[Argument]] = []
         self._subjects: dict[str, Model] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            await self.commit()
 
     # ---- expectations
     def expect_exists(self, target: Model | str, error: Exception | None = None) -> None:
@@ -123,7 +130,7 @@ class UnitOfWork:
     def emit(self, event: Event, *subjects: Model) -> None:
         """Tell the owner's devices; the event carries the subjects as they stand after the change."""
         positions = [self._index_of(subject.key) for subject in subjects]
-        ids = _to_json(event.ids)
+        ids = orjson.dumps(event.ids)
         body: list[Argument] = [event.type, event.audience, ids, len(positions), *positions]
         self._events.append(["event", EVENTS_KEY, len(body), *body])
 
@@ -212,12 +219,9 @@ def _take_stand_in(subjects: list[Model], key: str) -> Model | None:
     return None
 
 
-@asynccontextmanager
-async def unit_of_work(owner_id: str, operation: Operation | None = None) -> AsyncIterator[UnitOfWork]:
+def unit_of_work(owner_id: str, operation: Operation | None = None) -> UnitOfWork:
     """`async with unit_of_work(user.id) as work:` commits at the end of the block, unless it raised."""
-    work = UnitOfWork(owner_id, operation)
-    yield work
-    await work.commit()
+    return UnitOfWork(owner_id, operation)
 
 
 async def was_committed(owner_id: str, operation: Operation | None) -> bool:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
+from io import BytesIO
 from typing import Any
 
 import httpx
@@ -13,7 +15,8 @@ from accounts.managers import STEP
 from accounts.models import Device, User
 from accounts.services import deletion, devices, sign_ins
 from chats.services import trash
-from chats.services.drafts import begin_draft
+from chats.services.drafts import begin_draft, expect_draft
+from media_store.services.images import Upload, import_image
 from media_store.storage import get_storage
 from nanobanana import job_broker, job_queue, job_worker, jobs
 from nanobanana.redisdb.client import get_client
@@ -23,7 +26,7 @@ from nanobanana.redisdb.keys import global_key
 from nanobanana.redisdb.unit_of_work import unit_of_work
 from tests.accounts.conftest import keys_of, lasting_keys_of, registration, sign_in
 from tests.support.jobs import forget_all, until, until_done, working
-from tests.support.people import PASSWORD, Person
+from tests.support.people import PASSWORD, Person, picture
 
 DELETIONS = global_key("deletions")
 DAY = 86_400  # seconds
@@ -43,13 +46,24 @@ async def fill(person: Person) -> None:
     """Give the account something of everything."""
     kept, trashed = await person.make_session("Kept"), await person.make_session("Trashed")
     image = await person.make_image(kept["id"], headers={"Idempotency-Key": "one"})
-    await person.make_image(trashed["id"])
+    await person.make_image(trashed["id"], picture(colour="navy"))
     for session in (kept, trashed):
         await person.make_message(session["id"], imageIds=[image["id"]])
         await person.make_message(session["id"])
     await person.delete(f"/api/sessions/{trashed['id']}")
     user = User(person.id, person.id)
-    await begin_draft(user=user, title="Draft", title_origin="person", created_at=now(), updated_at=now())
+    draft = await begin_draft(
+        user=user, title="Draft", title_origin="person", created_at=now(), updated_at=now()
+    )
+    upload = Upload("a.png", 0, BytesIO(picture(colour="olive")))
+    await import_image(
+        user=user,
+        session_id=draft.id,
+        type="uploaded",
+        upload=upload,
+        created_at=now(),
+        expect=partial(expect_draft, draft=draft),
+    )
     await person.post("/api/auth/ws-ticket")
 
 
@@ -74,7 +88,7 @@ async def assert_gone(anybody: httpx.AsyncClient, person: Person) -> None:
 async def test_everything_is_gone_and_the_address_is_free(anybody: httpx.AsyncClient, alice: Person) -> None:
     await fill(alice)
     assert len(await lasting_keys_of(alice.id)) > 15
-    assert len(await files_of(alice)) == 4
+    assert len(await files_of(alice)) == 6
     answer = await delete(alice)
     assert answer.status_code == 200
     assert answer.json().keys() == {"message"}

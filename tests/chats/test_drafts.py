@@ -17,7 +17,7 @@ from chats.services.drafts import (
 )
 from chats.services.removal import remove_hidden
 from media_store.models import Image
-from media_store.services import delete_image
+from media_store.services.images import delete_image
 from nanobanana.errors import Conflict, NotFound
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import new_id, time_of

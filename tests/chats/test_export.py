@@ -19,7 +19,7 @@ from media_store.models import Image
 from media_store.storage import get_storage
 from nanobanana.redisdb.client import get_client
 from tests.media_store.pictures import sample
-from tests.media_store.uploads import until
+from tests.media_store.uploads import key_of, until
 from tests.support.archives import (
     a_message,
     bring_in,
@@ -31,7 +31,7 @@ from tests.support.archives import (
     records,
     small,
 )
-from tests.support.people import Person, photo
+from tests.support.people import Person, photo, picture
 from tests.support.strangers import assert_private, assert_signed_out
 
 ACCOUNT = "/api/auth/me/export"
@@ -149,9 +149,10 @@ async def test_it_names_no_message_that_is_not_in_it(alice: Person, session: dic
 
 
 async def test_a_picture_that_is_lost_is_listed(alice: Person, session: dict[str, Any]) -> None:
-    lost, kept, gone = [await alice.make_image(session["id"]) for _ in range(3)]
+    colours = ("red", "green", "blue")
+    lost, kept, gone = [await alice.make_image(session["id"], picture(colour=each)) for each in colours]
     await alice.make_message(session["id"], imageIds=[lost["id"], kept["id"], gone["id"]])
-    await get_storage().delete(f"{alice.id}/{lost['id']}/original")
+    await get_storage().delete(await key_of(lost, "original"))
     await get_client().delete(Image.handle(alice.id, gone["id"]).key)
     entries = await export(alice.laptop, session["id"])
     assert record(entries, "manifest.json")["missing"] == sorted([lost["id"], gone["id"]])

@@ -472,7 +472,9 @@ async def test_a_storage_that_is_full_leaves_nothing(alice: Person, monkeypatch:
 
     monkeypatch.setattr(get_storage(), "put", put_some)
     images = lines(an_image(), an_image(id="j", filename="images/j.png"))
-    answer = await send(alice.laptop, zipped({**small(images=images), "images/j.png": picture()}))
+    answer = await send(
+        alice.laptop, zipped({**small(images=images), "images/j.png": picture(colour="navy")})
+    )
     assert (answer.status_code, answer.json()["error"]) == (507, "storage_full")
     assert len(calls) == 4
     await assert_nothing_is_left(alice)

@@ -9,7 +9,7 @@ from accounts.models import User
 from chats.models import Message
 from chats.services.messages import restore_revision
 from media_store.models import Image
-from media_store.services import delete_image
+from media_store.services.images import delete_image
 from tests.support.consistency import inconsistencies
 from tests.support.people import Person
 from tests.support.strangers import assert_private, content_of

@@ -23,7 +23,7 @@ from chats.services.messages import (
 )
 from chats.services.sessions import create_session
 from media_store.models import Image
-from media_store.services import Upload, delete_image, upload_image
+from media_store.services.images import Upload, delete_image, upload_image
 from nanobanana.errors import ImageInUse, NotFound
 from nanobanana.redisdb import connection
 from tests.support.consistency import inconsistencies

@@ -10,15 +10,15 @@ from accounts.models import User
 from chats.models import HiddenSession, Message
 from chats.services import removal, trash
 from chats.services.purge import purge_user, trash_ends
-from media_store import services as media_services
 from media_store.models import Image
+from media_store.services import images as media_services
 from media_store.storage import get_storage
 from nanobanana import jobs
-from tests.media_store.uploads import stored_keys
+from tests.media_store.uploads import keys_of, stored_keys
 from tests.support.consistency import inconsistencies
 from tests.support.deaths import Died, dying_after
 from tests.support.jobs import until_done, working
-from tests.support.people import Person
+from tests.support.people import Person, picture
 from tests.support.strangers import assert_private, content_of
 
 
@@ -28,7 +28,8 @@ async def delete_for_good(person: Person, session_id: str) -> Any:
 
 async def fill(person: Person, session_id: str, *, messages: int = 5, images: int = 3) -> list[str]:
     """Messages and pictures, some of which several messages show and some none; the ids of the pictures."""
-    image_ids = [(await person.make_image(session_id))["id"] for _ in range(images)]
+    pictures = [picture(colour=f"#{number:06x}") for number in range(images)]
+    image_ids = [(await person.make_image(session_id, content))["id"] for content in pictures]
     for number in range(messages):
         await person.make_message(session_id, imageIds=image_ids[: number % images])
     return image_ids
@@ -87,7 +88,7 @@ async def test_pictures_that_others_show_stay(alice: Person, session: dict[str, 
     assert (image["refCount"], image["sessionId"]) == (1, session["id"])
     assert (await alice.get(f"/api/messages/{message['id']}/images")).json()["images"] == [image]
     assert (await alice.get(f"/api/images/{only_here}")).status_code == 404
-    assert {key.partition("/")[0] for key in await stored_keys(alice.id)} == {shown}
+    assert await stored_keys(alice.id) == await keys_of(image)
     assert await inconsistencies([alice.id]) == []
     # and are deleted as any other, once nobody shows them
     await delete_for_good(alice, elsewhere["id"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.media_store.uploads import stored_keys
+from tests.media_store.uploads import keys_of, stored_keys
 from tests.support.consistency import inconsistencies
 from tests.support.people import Person
 from tests.support.strangers import assert_signed_out
@@ -39,7 +39,7 @@ async def test_it_deletes_what_no_message_shows_and_tells_the_devices_in_the_ses
     await alice.phone.listen(session["id"])
     assert await clean_up(alice) == {"successful": [unused["id"]], "failed": [], "total": 1}
     assert await ids_of(alice) == [shown["id"]]
-    assert await stored_keys(alice.id) == [f"{shown['id']}/original", f"{shown['id']}/thumb"]
+    assert await stored_keys(alice.id) == await keys_of(shown)
     assert await inconsistencies([alice.id]) == []
     frame = await alice.phone.next_frame()
     assert frame["type"] == "image_deleted"

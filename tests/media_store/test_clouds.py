@@ -19,7 +19,7 @@ from media_store.storage.cloud import CloudStorage, Failure, advice_on
 from nanobanana.errors import APIError, StorageFull
 from nanobanana.redisdb.managers import Window
 from tests.media_store.pictures import sample
-from tests.media_store.uploads import stored_keys
+from tests.media_store.uploads import key_of, stored_keys
 from tests.support.oss_server import OssServer, serve_oss
 from tests.support.people import Person
 from tests.support.storages import SECRET, aliyun_storage, aws_storage, in_use
@@ -265,7 +265,7 @@ async def test_behind_a_cdn_the_address_is_the_key_s_and_not_signed(
         path = image["path"].removeprefix("http://testserver")
         answer = await alice.phone.http.get(path)
         assert answer.status_code == 302
-        key = f"{alice.id}/{image['id']}/original"
+        key = await key_of(image, "original")
         assert answer.headers["Location"] == f"https://cdn.example.com/pictures/{key}"
         assert oss.objects[key].headers["Content-Type"] == "image/png"
         assert (await alice.phone.http.get(f"{path}x")).status_code == 403
@@ -303,7 +303,7 @@ async def test_a_size_is_made_before_the_redirect_to_it_and_kept_there(
 ) -> None:
     with in_use(aliyun):
         image = await alice.make_image(session["id"], sample("photos/rocket.jpg"))
-        key = f"{alice.id}/{image['id']}/small"
+        key = await key_of(image, "small")
         assert key not in oss.objects
         link = await alice.phone.http.get(image["variants"]["small"].removeprefix("http://testserver"))
         token = await alice.get(f"/api/images/{image['id']}/content?variant=small")

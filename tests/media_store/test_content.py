@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.media_store.pictures import decode, encode, photo, sample
-from tests.media_store.uploads import stored_keys
+from tests.media_store.uploads import keys_of, stored_keys
 from tests.support.people import Person
 from tests.support.strangers import assert_private
 
@@ -40,9 +40,7 @@ async def test_of_sizes_beyond_its_own_it_has_one(alice: Person, image: dict[str
     for variant in ("medium", "large"):
         answer = await alice.get(address(image, variant))
         assert decode(answer.content).size == (700, 500)
-    assert await stored_keys(alice.id) == [
-        f"{image['id']}/{name}" for name in ("medium", "original", "thumb")
-    ]
+    assert await stored_keys(alice.id) == await keys_of(image, "medium", "original", "thumb")
 
 
 async def test_what_browsers_show_is_the_original_or_stands_in_for_it(

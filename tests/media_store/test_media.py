@@ -11,6 +11,7 @@ from media_store.links import media_url
 from media_store.metadata import strip
 from media_store.storage import get_storage
 from tests.media_store.pictures import SECRET, corners, decode, encode, private_exif, sample
+from tests.media_store.uploads import key_of
 from tests.support.people import Person
 
 PHOTO = "photos/hubble_deep_field.jpg"  # over 64 KB, so that its answer is a stream
@@ -153,7 +154,7 @@ async def test_a_link_that_we_sign_for_what_never_was_leads_nowhere(alice: Perso
 
 
 async def test_a_picture_whose_file_is_lost_is_not_found(alice: Person, image: dict[str, Any]) -> None:
-    await get_storage().delete_prefix(f"{alice.id}/{image['id']}")
+    await get_storage().delete(await key_of(image, "original"))
     for method in ("GET", "HEAD"):
         assert (await fetch(alice, image["path"], method)).status_code == 404
 

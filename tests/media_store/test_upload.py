@@ -11,6 +11,8 @@ import pytest
 from media_store import decoding
 from media_store.metadata import strip
 from media_store.models import Image
+from media_store.storage import get_storage
+from media_store.variants import THUMB
 from nanobanana import asgi
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER
 from nanobanana.redisdb.managers import Window
@@ -19,6 +21,7 @@ from tests.media_store.uploads import (
     field,
     file,
     form,
+    keys_of,
     large_turn,
     post_form,
     send_and_leave,
@@ -59,6 +62,8 @@ async def test_it_answers_with_the_image_and_tells_the_devices_in_the_session(
         "userId": alice.id,
         "type": "uploaded",
         "path": image["path"],
+        "status": "ready",
+        "reason": None,
         "thumbPath": image["thumbPath"],
         "displayPath": image["path"],
         "variants": {"thumb": image["thumbPath"], "small": image["variants"]["small"]},
@@ -75,7 +80,7 @@ async def test_it_answers_with_the_image_and_tells_the_devices_in_the_session(
     }
     original = strip(content, "image/jpeg")
     assert (stored.size, stored.sha256) == (len(original), hashlib.sha256(original).hexdigest())
-    assert await stored_keys(alice.id) == [f"{image['id']}/original", f"{image['id']}/thumb"]
+    assert await stored_keys(alice.id) == await keys_of(image)
     assert await inconsistencies([alice.id]) == []
     frame = await alice.phone.next_frame()
     assert (frame["type"], frame["payload"]) == ("image_created", {"image": image})
@@ -378,12 +383,19 @@ async def test_an_account_deleted_meanwhile_keeps_no_bytes(alice: Person, sessio
 
 
 async def test_a_database_that_answers_too_late_leaves_no_record_without_its_bytes(
-    alice: Person, session: dict[str, Any], redis_server: RunningRedis
+    alice: Person, session: dict[str, Any], redis_server: RunningRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commit is done after the request gave up: the bytes must be there all the same."""
-    with large_turn():
-        upload = await begin_upload(alice, session)
-        os.kill(redis_server.pid, signal.SIGSTOP)
+    storage = get_storage()
+    put = storage.put
+
+    async def put_and_freeze(key: str, data: bytes) -> None:
+        await put(key, data)
+        if key.endswith(THUMB):
+            os.kill(redis_server.pid, signal.SIGSTOP)
+
+    monkeypatch.setattr(storage, "put", put_and_freeze)
+    upload = asyncio.create_task(alice.upload(session["id"], picture()))
     try:
         await asyncio.sleep(SECONDS_TO_ANSWER + 1)
     finally:
@@ -445,4 +457,4 @@ async def test_another_picture_session_or_type_under_the_same_key_is_refused(
     ):
         answer = await alice.upload(session_id, content, type=type, headers=key)
         assert (answer.status_code, answer.json()["error"]) == (422, "idempotency_mismatch")
-    assert await stored_keys(alice.id) == [f"{first['id']}/original", f"{first['id']}/thumb"]
+    assert await stored_keys(alice.id) == await keys_of(first)

@@ -24,7 +24,7 @@ from tests.media_store.pictures import (
     private_xmp,
     sample,
 )
-from tests.media_store.uploads import stored_keys
+from tests.media_store.uploads import key_of, keys_of, stored_keys
 from tests.support.people import Person
 
 LARGE = encode(photo(1500, 900), "JPEG")
@@ -153,13 +153,13 @@ async def test_none_names_a_place_or_a_person(alice: Person, session: dict[str, 
 async def test_the_thumbnail_is_ready_and_the_others_are_made_when_asked_for(
     alice: Person, image: dict[str, Any], made: list[str]
 ) -> None:
-    assert await stored_keys(alice.id) == [f"{image['id']}/original", f"{image['id']}/thumb"]
+    assert await stored_keys(alice.id) == await keys_of(image)
     for url in image["variants"].values():
         first, second = await fetch(alice, url), await fetch(alice, url)
         assert first.content == second.content
     assert made == ["small", "medium", "large"]
     names = ["large", "medium", "original", "small", "thumb"]
-    assert await stored_keys(alice.id) == [f"{image['id']}/{name}" for name in names]
+    assert await stored_keys(alice.id) == await keys_of(image, *names)
 
 
 async def test_however_many_ask_one_is_made(alice: Person, image: dict[str, Any], made: list[str]) -> None:
@@ -172,7 +172,7 @@ async def test_however_many_ask_one_is_made(alice: Person, image: dict[str, Any]
 
 async def test_two_processes_make_the_same(alice: Person, image: dict[str, Any]) -> None:
     record = await Image.objects.aget(alice.id, image["id"])
-    key = f"{alice.id}/{image['id']}/small"
+    key = await key_of(image, "small")
     sizes = await asyncio.gather(*[rendering._make(record, "small", key) for _ in range(3)])
     assert set(sizes) == {await get_storage().stat(key)}
     assert (await fetch(alice, image["variants"]["small"])).status_code == 200
@@ -245,6 +245,6 @@ async def test_one_that_is_made_while_the_picture_is_deleted_does_not_stay(
 
 
 async def test_one_of_a_lost_original_is_not_found(alice: Person, image: dict[str, Any]) -> None:
-    await get_storage().delete(f"{alice.id}/{image['id']}/original")
+    await get_storage().delete(await key_of(image, "original"))
     assert (await fetch(alice, image["variants"]["small"])).status_code == 404
     assert not rendering._under_way

@@ -8,7 +8,10 @@ import httpx
 
 from media_store import decoding
 from media_store.decoders.turns import Turns
+from media_store.models import Image
+from media_store.services.blobs import storage_key
 from media_store.storage import get_storage
+from media_store.variants import ORIGINAL, THUMB
 from tests.support.people import Device
 
 BOUNDARY = "boundary"
@@ -17,6 +20,17 @@ BOUNDARY = "boundary"
 async def stored_keys(prefix: str) -> list[str]:
     """The keys of the storage below a user, or a user's image, without the user's id."""
     return sorted([key.partition("/")[2] async for key in get_storage().list(prefix)])
+
+
+async def key_of(image: dict[str, Any], variant: str) -> str:
+    """The storage key of a variant of a picture that was answered."""
+    return storage_key(await Image.objects.aget(image["userId"], image["id"]), variant)
+
+
+async def keys_of(image: dict[str, Any], *variants: str) -> list[str]:
+    """What `stored_keys` says while these variants are stored, by default those that an upload stores."""
+    keys = [await key_of(image, variant) for variant in variants or (ORIGINAL, THUMB)]
+    return sorted(key.partition("/")[2] for key in keys)
 
 
 async def post_form(

@@ -28,6 +28,24 @@ def test_unknown_fields_are_left_out_and_absent_ones_stay_absent() -> None:
     assert validate(Note, {"title": "One", "id": 5, "__class__": "x"}) == {"title": "One"}
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"title": "One", "imageIds": ["b", "a", "b"], "imageId": None},
+        {"title": 1, "text": None, "imageIds": [1, "a"], "imageId": []},
+        {"title": "x" * 9, "imageIds": list("abcd")},
+        {"title": " x "},
+    ],
+)
+def test_the_short_way_comes_to_what_drf_does(data: Any) -> None:
+    note = Note(data=data)
+    if note.is_valid():
+        assert validate(Note, data) == note.validated_data
+    else:
+        assert refused(data) == note.errors
+
+
 def test_requests_do_not_meet_in_the_shared_instance() -> None:
     first = validate(Note, {"title": "One", "imageIds": ["a"]})
     refused({"title": "x"})

@@ -83,8 +83,8 @@ async def test_a_killed_connection_is_opened_again(redis_server: RunningRedis) -
 async def test_a_server_that_does_not_answer_is_an_error_within_bounds(
     monkeypatch: pytest.MonkeyPatch, mortal_redis: RunningRedis
 ) -> None:
-    shelf = await make_shelf("asleep")
     monkeypatch.setattr(connection, "SECONDS_TO_ANSWER", 0.2)
+    shelf = await make_shelf("asleep")
     await get_client().execute_command("CLIENT", "PAUSE", 1000, "ALL")
     with pytest.raises(TimeoutError):
         await title_of(shelf)

@@ -2,12 +2,16 @@
 
 import asyncio
 import os
+from typing import BinaryIO
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nanobanana.settings")
 django.setup()
 
+from media_store import decoding  # noqa: E402
+from media_store.pictures import PreparedPicture  # noqa: E402
+from media_store.services.processing import prepare_picture  # noqa: E402
 from nanobanana import job_broker, job_queue, job_worker  # noqa: E402
 from nanobanana.jobs import job  # noqa: E402
 from nanobanana.redisdb.client import get_client  # noqa: E402
@@ -18,9 +22,7 @@ STARTS, EFFECTS = "toy:starts", "toy:effects"
 @job("toy slow")
 async def slow(*, name: str) -> None:
     """Say which process does it, and in the end that it is done; hang while there is `toy:hang`."""
-    await get_client().rpush(STARTS, os.getpid())
-    while await get_client().exists("toy:hang"):  # noqa: ASYNC110  # the test is another process
-        await asyncio.sleep(0.02)
+    await wait_while_told()
     await get_client().rpush(EFFECTS, name)
 
 
@@ -31,7 +33,19 @@ def be_quick() -> None:
     job_worker.GRACE = 0.5
 
 
+async def prepare_slowly(file: BinaryIO) -> PreparedPicture:
+    await wait_while_told()
+    return await prepare(file)
+
+
+async def wait_while_told() -> None:
+    await get_client().rpush(STARTS, os.getpid())
+    while await get_client().exists("toy:hang"):  # noqa: ASYNC110  # the test is another process
+        await asyncio.sleep(0.02)
+
+
 if __name__ == "__main__":
     be_quick()
-    job_worker.JOBS = (slow,)
+    prepare, decoding.prepare = decoding.prepare, prepare_slowly
+    job_worker.JOBS = (slow, prepare_picture)
     job_worker.run()

@@ -82,7 +82,8 @@ class Image:
     """The addresses are signed, good as they are in an <img>, for about a day.
 
     `path` is the original, `display_path` what browsers show of it, `variants` smaller sizes by name. Old
-    pictures have neither `blurhash` nor `dominant_color`.
+    pictures have neither `blurhash` nor `dominant_color`, nor has a large one while its `status` is
+    `processing`: `image_updated` tells when it is `ready`, or `failed` for a `reason`.
     """
 
     id: str
@@ -90,6 +91,8 @@ class Image:
     user_id: str
     type: str
     path: str
+    status: str
+    reason: str | None
     thumb_path: str
     display_path: str
     variants: dict[str, str]

@@ -63,7 +63,8 @@ export interface Stats {
 
 /**
  * The addresses are signed, good as they are in an <img>, for about a day. `path` is the original, `displayPath` what
- * browsers show of it, `variants` smaller sizes by name. Old pictures have neither `blurhash` nor `dominantColor`.
+ * browsers show of it, `variants` smaller sizes by name. Old pictures have neither `blurhash` nor `dominantColor`, nor
+ * has a large one while its `status` is `processing`: `image_updated` tells when it is `ready`, or `failed` for a `reason`.
  */
 export interface Image {
   id: string;
@@ -71,6 +72,8 @@ export interface Image {
   userId: string;
   type: string;
   path: string;
+  status: "processing" | "ready" | "failed";
+  reason: string | null;
   thumbPath: string;
   displayPath: string;
   variants: Record<string, string>;

@@ -1,4 +1,4 @@
--- Says in an owner's note what was found there after the latest removal, unless somebody noted something since.
+-- Says in an owner's note what was found there after the latest work, unless somebody noted something since.
 --
 -- A note is made before what it speaks of, which may be under way while nothing is found. So a note goes only
 -- when nothing was found twice, with `later` in between: the first time leaves half a millisecond in it.
@@ -11,7 +11,7 @@ local noted = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if noted ~= ARGV[2] then return 0 end
 if ARGV[3] ~= '' then
   redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
-elseif tonumber(noted) % 1 == 0 then
+elseif tonumber(noted) % 1 ~= 0.5 then
   redis.call('ZADD', KEYS[1], ARGV[4] .. '.5', ARGV[1])
 else
   redis.call('ZREM', KEYS[1], ARGV[1])

@@ -12,12 +12,11 @@ from django.conf import settings
 
 from accounts.models import User
 from accounts.services.access import changes_of
-from media_store import decoding
-from media_store.models import Image, Usage
+from media_store import clamav, decoding
+from media_store.models import Blob, Image, Usage
 from media_store.pictures import PreparedPicture
 from media_store.quotas import expect_room, require_room, told_what_is_used
-from media_store.storage import StorageUnavailable, get_storage
-from media_store.variants import ORIGINAL, THUMB
+from media_store.services import blobs, processing
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
@@ -29,7 +28,6 @@ from nanobanana.redisdb.managers import Page, Window
 from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work, was_committed
 
 CLEANED_AT_ONCE = 100
-DISCARD_PATIENCE = 5  # seconds
 STEP = 500  # records removed at once
 TRIES = 10  # to remove pictures that messages come to show meanwhile
 NO_IMAGE = "There is no such image."
@@ -94,11 +92,15 @@ async def _upload_image(
         raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
     await _require_session(user, session_id)
     await require_room(user=user, size=upload.size, operation=operation)
-    picture = await decoding.prepare(upload.file)
+    is_large = upload.size > settings.PROCESS_IN_BACKGROUND_ABOVE
+    if is_large:
+        await processing.announce(user.id)
+    picture = await (_clean(upload) if is_large else _prepare(upload))
     image = _new_image(user, session_id, type, picture)
-    # A client that leaves does not stop what has begun: bytes and record come together or not at all.
-    commit = partial(_commit, user, image, operation)
-    return await asyncio.shield(asyncio.ensure_future(_store(user, image, picture, commit)))
+    await _store(user, image, picture, partial(_commit, user, image, operation))
+    if image.is_processing:
+        await processing.prepare_picture.enqueue_or_leave(user_id=user.id, image_id=image.id)
+    return image
 
 
 async def upload_images(
@@ -127,10 +129,9 @@ async def import_image(
     Nobody is told, and no list has it, until `enlist`; `remove_imported` takes it back.
     """
     await require_room(user=user, size=upload.size)
-    picture = await decoding.prepare(upload.file)
+    picture = await _prepare(upload)
     image = _new_image(user, session_id, type, picture, at=created_at)
-    commit = partial(_commit_unlisted, user, image, expect)
-    return await asyncio.shield(asyncio.ensure_future(_store(user, image, picture, commit)))
+    return await _store(user, image, picture, partial(_commit_unlisted, user, image, expect))
 
 
 def enlist(work: UnitOfWork, images: Iterable[Image]) -> None:
@@ -145,21 +146,28 @@ async def remove_imported(*, user: User, images: Sequence[Image]) -> None:
         ids = [image.id for image in images[start : start + STEP]]
         page = await Image.objects.aget_many(user.id, ids)
         await _discard_for_good(user.id, [image for image in page.objects if image.ref_count == 0])
-    await _remove_files(user.id)
+    await blobs.remove_doomed(user_id=user.id)
 
 
 async def delete_image(*, user: User, image_id: str, operation: Operation | None = None) -> None:
     """Delete a picture that no message shows; ImageInUse when one does."""
-    if not await was_committed(user.id, operation):
-        await _delete_record(user, image_id, operation)
-    await get_storage().delete_prefix(image_prefix(user.id, image_id))
+    if await was_committed(user.id, operation):
+        return
+    await blobs.note_release(user.id)
+    image = await _delete_record(user, image_id, operation)
+    await blobs.remove_released(user_id=user.id, images=[image])
 
 
 async def clean_up(*, user: User) -> list[Outcome]:
     """Delete pictures that no message has shown for the grace period; a bounded number at a time."""
-    before = milliseconds(now() - timedelta(seconds=settings.CLEANUP_GRACE))
-    image_ids = await Image.objects.unreferenced_ids(user.id, before=before, limit=CLEANED_AT_ONCE)
+    image_ids = await unused_ids(user_id=user.id, limit=CLEANED_AT_ONCE)
     return [await _attempt_deletion(user, image_id) for image_id in image_ids]
+
+
+async def unused_ids(*, user_id: str, limit: int) -> list[str]:
+    """Pictures that no message has shown for the grace period."""
+    before = milliseconds(now() - timedelta(seconds=settings.CLEANUP_GRACE))
+    return await Image.objects.unreferenced_ids(user_id, before=before, limit=limit)
 
 
 async def remove_unshown(*, user_id: str, session_id: str) -> None:
@@ -167,25 +175,44 @@ async def remove_unshown(*, user_id: str, session_id: str) -> None:
 
     Nobody is told, for whose session it is. Pictures that messages of other sessions show stay as they are.
     """
+    await blobs.note_release(user_id)
     window: Window | None = Window(limit=STEP)
     while window:
         window = await _remove_unshown_of(user_id, session_id, window)
-        await _remove_files(user_id)
+        await blobs.remove_doomed(user_id=user_id)
 
 
 async def remove_everything(*, user_id: str, **_: object) -> None:
-    """Remove a deleted account's pictures, in bounded steps that can be repeated."""
-    await get_storage().delete_prefix(user_id)
-    while image_ids := await Image.objects.ids(user_id, "images", first=0, limit=STEP):
+    """Remove a deleted account's pictures, in bounded steps that can be repeated; the sweep does it again."""
+    await blobs.note_release(user_id, due=now() + blobs.LATER)
+    await remove_what_is_left(user_id=user_id)
+
+
+async def remove_what_is_left(*, user_id: str) -> None:
+    await _remove_all_in(user_id, "images")
+    async with unit_of_work(user_id) as work:
+        work.write("delete", Usage(user_id, user_id).key)
+    await blobs.remove_everything(user_id=user_id)
+
+
+async def remove_of_session(*, user_id: str, session_id: str) -> None:
+    """Remove what a session of a deleted account has and no list, for it was being imported."""
+    if await _remove_all_in(user_id, Image.objects.index_of_session(session_id)):
+        await blobs.remove_everything(user_id=user_id)
+
+
+async def _remove_all_in(user_id: str, index: str) -> bool:
+    """Remove the pictures that an index lists; whether there were any."""
+    found = False
+    while image_ids := await Image.objects.ids(user_id, index, first=0, limit=STEP):
         page = await Image.objects.aget_many(user_id, image_ids)
         async with unit_of_work(user_id) as work:
             for image in page.objects:
                 Image.objects.discard(work, image)
-            Image.objects.remove_ids(work, "images", image_ids)
-    async with unit_of_work(user_id) as work:
-        work.write("delete", Usage(user_id, user_id).key)
-    await _remove_files(user_id)
-    await get_storage().delete_prefix(user_id)  # a variant may have been made meanwhile
+            blobs.release(work, page.objects)
+            Image.objects.remove_ids(work, index, image_ids)
+        found = True
+    return found
 
 
 async def _remove_unshown_of(user_id: str, session_id: str, window: Window) -> Window | None:
@@ -211,45 +238,22 @@ async def _discard_for_good(user_id: str, images: list[Image]) -> None:
         for image in images:
             work.expect_equal(image, "ref_count")
             Image.objects.discard_for_good(work, image)
-
-
-async def _remove_files(user_id: str) -> None:
-    """Remove the files of pictures that are gone, also those that an earlier try left behind."""
-    while image_ids := await Image.objects.removed_ids(user_id, limit=STEP):
-        for image_id in image_ids:
-            await get_storage().delete_prefix(image_prefix(user_id, image_id))
-        await Image.objects.forget_removed(user_id, image_ids)
-
-
-async def discard_bytes(user_id: str, image_id: str) -> None:
-    """Remove the bytes of a picture without a record: of a failed upload, or of one that was just deleted.
-
-    When the commit of an upload was done and only the answer to it was lost, they stay. A storage that is
-    away keeps them; the client, who waits to be told of that, is not held up by them.
-    """
-    try:
-        await Image.objects.aget(user_id, image_id)
-    except DoesNotExist:
-        prefix = image_prefix(user_id, image_id)
-        try:
-            async with asyncio.timeout(DISCARD_PATIENCE):
-                await get_storage().delete_prefix(prefix)
-        except (StorageUnavailable, TimeoutError):
-            logger.warning("Bytes without a record stay below %s: the storage is away.", prefix)
-
-
-def image_prefix(user_id: str, image_id: str) -> str:
-    """What the storage keys of a picture's files start with."""
-    return f"{user_id}/{image_id}"
-
-
-def storage_key(user_id: str, image_id: str, variant: str) -> str:
-    return f"{image_prefix(user_id, image_id)}/{variant}"
+        blobs.release(work, images)
 
 
 async def _require_session(user: User, session_id: str) -> None:
     """Fail before the work, not after it; the commit asks again."""
     await list_session_images(user=user, session_id=session_id, type=None, window=Window(limit=1))
+
+
+async def _prepare(upload: Upload) -> PreparedPicture:
+    await clamav.scan(upload.file)
+    return await decoding.prepare(upload.file)
+
+
+async def _clean(upload: Upload) -> PreparedPicture:
+    await clamav.scan(upload.file)
+    return await decoding.clean(upload.file)
 
 
 def _new_image(
@@ -271,50 +275,66 @@ def _new_image(
         shows_in_browsers=picture.info.shows_in_browsers,
         blurhash=picture.blurhash,
         colour=picture.colour,
+        is_processing=not picture.thumbnail,
         created_at=moment,
         updated_at=moment,
     )
 
 
-async def _delete_record(user: User, image_id: str, operation: Operation | None) -> None:
-    image = await get_image(user=user, image_id=image_id)
+async def _delete_record(user: User, image_id: str, operation: Operation | None) -> Image:
+    """The picture that was; it is read again when a worker finished it meanwhile."""
+    for _ in range(TRIES):
+        image = await get_image(user=user, image_id=image_id)
+        try:
+            await _delete_as_read(user, image, operation)
+        except CommitRefused:
+            continue
+        return image
+    raise Conflict
+
+
+async def _delete_as_read(user: User, image: Image, operation: Operation | None) -> None:
     image.__dict__.update(ref_count=0)
     async with changes_of(user, operation) as work:
         work.expect_exists(image, NotFound(NO_IMAGE))
         work.expect_equal(image, "ref_count", ImageInUse())
         Image.objects.delete(work, image)
+        blobs.release(work, [image])
         work.emit(ImageDeleted(session_id=image.session_id, image_id=image.id))
 
 
 async def _store(
-    user: User, image: Image, picture: PreparedPicture, commit: Callable[[], Awaitable[None]]
+    user: User, image: Image, picture: PreparedPicture, commit: Callable[[Blob], Awaitable[None]]
 ) -> Image:
-    planned = image.id
-    storage = get_storage()
-    try:
-        await storage.put(storage_key(user.id, planned, ORIGINAL), picture.original)
-        await storage.put(storage_key(user.id, planned, THUMB), picture.thumbnail)
-        await commit()
-    except Exception:
-        await discard_bytes(user.id, planned)
-        raise
-    if image.id != planned:  # a repeated request, answered with the picture of the first
-        await storage.delete_prefix(image_prefix(user.id, planned))
+    """Bytes first, then the record, which so never lacks them.
+
+    A client that leaves does not stop what has begun: they come together or not at all.
+    """
+
+    async def record(blob: Blob) -> None:
+        image.__dict__.update(blob_id=blob.id, thumb_size=blob.thumb_size or len(picture.thumbnail))
+        await commit(blob)
+
+    await asyncio.shield(asyncio.ensure_future(blobs.keep(user=user, picture=picture, record=record)))
     return image
 
 
-async def _commit(user: User, image: Image, operation: Operation | None) -> None:
+async def _commit(user: User, image: Image, operation: Operation | None, blob: Blob) -> None:
     async with told_what_is_used(user, image.size), changes_of(user, operation) as work:
         work.expect_exists(Image.objects.session_key(user.id, image.session_id), NotFound(NO_SESSION))
         expect_room(work, image)
+        blobs.hold(work, blob)
         Image.objects.create(work, image)
         work.emit(ImageCreated(session_id=image.session_id, image_id=image.id), image)
 
 
-async def _commit_unlisted(user: User, image: Image, expect: Callable[[UnitOfWork], None]) -> None:
+async def _commit_unlisted(
+    user: User, image: Image, expect: Callable[[UnitOfWork], None], blob: Blob
+) -> None:
     async with told_what_is_used(user, image.size), changes_of(user) as work:
         expect(work)
         expect_room(work, image)
+        blobs.hold(work, blob)
         Image.objects.create_unlisted(work, image)
 
 
