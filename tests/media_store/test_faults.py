@@ -164,7 +164,7 @@ async def test_an_account_whose_deletion_ends_at_any_step_leaves_nothing(server:
 
 
 # ---- a cloud that fails
-UPLOADS = how_many(16, under_stress=500)
+UPLOADS = how_many(12, under_stress=500)
 AT_ONCE = 8
 
 

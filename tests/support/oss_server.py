@@ -63,8 +63,9 @@ class OssServer(ThreadingHTTPServer):
 
     @contextmanager
     def failing(self, how: str, *, times: int = 1_000_000) -> Iterator[None]:
-        """The next `times` requests end in `500`, `stall`, or `reset` in the middle of a body; or are done, at
-        once (`unanswered`) or when who asked has gone (`late`), and not answered.
+        """The next `times` requests end in `500`, `stall`, or `reset` in the middle of a body.
+
+        Or they are done and not answered: at once (`unanswered`), or when who asked has gone (`late`).
         """
         self._healed.clear()
         self._fault, self._faults_left = how, times
