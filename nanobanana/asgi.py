@@ -186,6 +186,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         if message["type"] == "lifespan.startup":
             asyncio.get_running_loop().set_exception_handler(log_stray_error)
             of_this_process.spawn(vitals.keep_telling())
+            of_this_process.spawn(vitals.keep_asking_redis())
             await realtime.hub.start()
             logger.info("Process %d serves", os.getpid())
             await send({"type": "lifespan.startup.complete"})
