@@ -20,6 +20,7 @@ from nanobanana.job_queue import (
     HEARTBEATS,
     NAMESPACE,
     QUEUE,
+    SCRIPTS,
     key_of,
     messages_key,
 )
@@ -57,6 +58,7 @@ class JobBroker(RedisBroker):
             maintenance_chance=0,  # recover_jobs.lua does it
             heartbeat_timeout=int(DEAD_AFTER * 1000),
         )
+        self._keep = client.register_script((SCRIPTS / "keep_job.lua").read_bytes())
         self._consumed: set[str] = set()
         self._heard_at: dict[str, float] = {}
         self._put_back: set[str] = set()
@@ -101,7 +103,7 @@ class JobBroker(RedisBroker):
     def keep(self, message: Any) -> None:
         """Write down what a message that is under way has come to."""
         name = messages_key(message.queue_name)
-        insist(lambda: self.client.hset(name, message.message_id, message.encode()))
+        insist(lambda: self._keep(keys=[name], args=[message.message_id, message.encode()]))
 
     def put_back(self, identifier: str) -> None:
         """Let somebody else begin with this job anew, when dramatiq takes it for done."""

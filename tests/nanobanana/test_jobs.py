@@ -190,6 +190,33 @@ async def has_length(key: str, length: int) -> bool:
     return await get_client().llen(key) == length
 
 
+async def test_a_job_that_nobody_has_is_done() -> None:
+    runs: list[dict[str, Any]] = []
+    record = recording(runs)
+    await record.enqueue(n=1)
+    await get_client().delete(job_queue.key_of(job_queue.QUEUE))
+    assert await record.enqueue(n=1) is False
+    async with working(record):
+        await until_done()
+    assert runs == [{"n": 1}]
+
+
+async def test_what_others_did_meanwhile_leaves_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was taken for dead goes on, and fails."""
+
+    @job("fail late", retries=0)
+    async def fail_late() -> None:
+        await get_client().delete(job_queue.messages_key(job_queue.QUEUE))
+        raise ValueError
+
+    async with working(fail_late):
+        await fail_late.enqueue()
+        await until_done()
+        await asyncio.sleep(0.2)
+        assert await failures() == []
+        assert await fail_late.enqueue()
+
+
 async def test_a_worker_told_to_stop_gives_back_what_it_cannot_finish() -> None:
     client = get_client()
     await client.set("toy:hang", 1)
@@ -267,6 +294,21 @@ async def test_it_is_done_again_in_the_next_period() -> None:
     runs: list[dict[str, Any]] = []
     async with working(recording(runs, every=0.2)):
         await until(lambda: asyncio.sleep(0, len(runs) >= 3))
+
+
+async def test_a_periodic_job_that_failed_is_done_again_in_the_next_period() -> None:
+    runs: list[int] = []
+
+    @job("fail once", every=0.2, retries=0)
+    async def fail_once() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise ValueError
+
+    async with working(fail_once):
+        await until(lambda: asyncio.sleep(0, len(runs) >= 2))
+        await until_done()
+        assert await failures() == []
 
 
 async def test_a_periodic_job_that_still_runs_is_not_enqueued_again() -> None:
