@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import Retry
+from dramatiq.errors import ConnectionClosed, Retry
 from dramatiq.message import Message
 from dramatiq.middleware import Retries
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from nanobanana.job_queue import (
     DEAD_AFTER,
@@ -85,7 +85,10 @@ class JobBroker(RedisBroker):
         if not is_silent and not self.client.llen(key_of(queue_name)):
             return []
         self._heard_at[queue_name] = time.monotonic()
-        return self._dispatch("fetch")(queue_name, prefetch)
+        try:
+            return self._dispatch("fetch")(queue_name, prefetch)
+        except ResponseError as error:  # Redis is full, or a replica now: a line in the log, no trace
+            raise ConnectionClosed(error) from None
 
     def do_enqueue(self, queue_name: str, _: str, data: bytes) -> None:
         """Under the job's own id, so that it is known whether the job waits already."""

@@ -51,7 +51,7 @@ JOBS: tuple[Job[...], ...] = (
 
 LONGEST_SLEEP = 300  # milliseconds until a waiting job is noticed
 TICK = 5.0  # seconds between looks at what is due, and at who died
-GRACE = 10.0  # seconds that running jobs have when the process is told to stop
+GRACE = 5.0  # seconds that running jobs have when the process is told to stop
 REST = 5.0  # seconds that those cut short then have to say so
 
 logger = logging.getLogger(__name__)
