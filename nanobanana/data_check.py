@@ -3,6 +3,7 @@
 Others may read and write meanwhile: what is not so from one moment to another is no fault.
 """
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from inspect import getmembers, isclass
@@ -11,13 +12,17 @@ from django.apps import apps
 
 from accounts.services.access import find_account
 from accounts.services.claims import addresses, check_address, check_holder, is_being_deleted
-from chats.services.purge import check_note
+from chats.services import purge
+from media_store.services import sweep
 from nanobanana.progress import Advance
 from nanobanana.redisdb.checking import Checker, Findings
+from nanobanana.redisdb.client import ask
 from nanobanana.redisdb.event_log import renew_epoch
+from nanobanana.redisdb.keys import global_key
 from nanobanana.redisdb.models import Model
 from nanobanana.redisdb.walking import keys_by_owner, keys_of, lasting
 
+RESTORING = global_key("restoring")  # a restore that is under way or was interrupted
 PASSING = ("presence",)  # sockets come and go without a commit
 
 
@@ -41,6 +46,7 @@ async def check_everything(
     *, repair: bool = False, advance: Advance = lambda _: None
 ) -> AsyncIterator[Findings]:
     """What is found of one user after another, then of the addresses; `advance` counts keys, each twice."""
+    yield await check_restore()
     async for user_id, keys in keys_by_owner(advance):
         yield await check_user(user_id, keys, repair=repair)
         advance(len(keys))
@@ -48,6 +54,14 @@ async def check_everything(
         findings = Findings()
         await check_holder(findings=findings, address=address, user_id=user_id, repair=repair)
         yield findings
+
+
+async def check_restore() -> Findings:
+    """None was interrupted; it may be under way."""
+    mark = await ask("GET", RESTORING)
+    since = json.loads(mark)["since"] if mark else ""
+    sentence = f"A restore began at {since} and has not ended: if it was interrupted, run it again."
+    return Findings([sentence] if mark else [])
 
 
 async def check_users(user_ids: Sequence[str], *, repair: bool = False) -> Findings:
@@ -64,11 +78,17 @@ async def check_user(user_id: str, keys: Sequence[str], *, repair: bool = False)
         return await _check_leftovers(user_id, keys)
     findings = await checker().check(user_id, keys, repair=repair)
     await check_address(findings=findings, user=user, repair=repair)
-    await check_note(findings=findings, user_id=user_id, repair=repair)
+    await check_notes(findings=findings, user_id=user_id, repair=repair)
     if findings.mended:
         await renew_epoch(user_id)
     findings.owners = 1
     return findings if await find_account(user_id) else Findings()
+
+
+async def check_notes(*, findings: Findings, user_id: str, repair: bool) -> None:
+    """What has to be done for the user later is noted outside of the user's slot."""
+    for part in (purge, sweep):
+        await part.check_note(findings=findings, user_id=user_id, repair=repair)
 
 
 async def _check_leftovers(user_id: str, keys: Sequence[str]) -> Findings:

@@ -118,7 +118,7 @@ class JobWorker:
         self._running.add(task)
         try:
             async with asyncio.timeout(job.time_limit) as limit:
-                with counted(JOB_RUNS, job=job.name), JOB_SECONDS.labels(job.name).time():
+                with counted(JOB_RUNS, name=job.name), JOB_SECONDS.labels(job.name).time():
                     await job(**arguments)
         except TimeoutError as error:
             if limit.expired():

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from nanobanana.redisdb.checking import Findings
 from nanobanana.redisdb.client import ask, get_client
 from nanobanana.redisdb.fields import milliseconds
 from nanobanana.redisdb.ids import EPOCH, MILLISECOND
@@ -33,6 +34,31 @@ class Notes:
         """From when on the owner is noted to have something to be done."""
         score = await ask("ZSCORE", self.key, owner_id)
         return None if score is None else EPOCH + int(float(score)) * MILLISECOND
+
+    async def check(
+        self,
+        findings: Findings,
+        owner_id: str,
+        due_of: Callable[[str], Awaitable[datetime | None]],
+        *,
+        repair: bool,
+        slack: timedelta = timedelta(0),
+    ) -> None:
+        """Who has something to be done is noted, for no later than it is due and some slack."""
+        due = await due_of(owner_id)
+        if due is None or await self._is_noted(owner_id, due + slack):
+            return
+        due = await due_of(owner_id)  # it may have been done meanwhile
+        if due is None or await self._is_noted(owner_id, due + slack):
+            return
+        if repair:
+            await self.note(owner_id, due)
+        sentence = f"{owner_id} has something to do from {due} on, and {self.key} does not say so."
+        findings.found(sentence, is_mended=repair)
+
+    async def _is_noted(self, owner_id: str, due: datetime) -> bool:
+        note = await self.note_of(owner_id)
+        return note is not None and note <= due
 
     async def owners(self) -> AsyncIterator[str]:
         """The ids of all who have something to be done now or later, for commands."""

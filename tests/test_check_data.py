@@ -186,9 +186,9 @@ async def test_it_finds_who_is_not_noted_for_the_purge(alice: Person, chat: Chat
     await alice.delete(f"/api/sessions/{chat.session_id}")
     assert await inconsistencies([alice.id]) == []
     await get_client().zincrby(NOTES.key, 60_000, alice.id)
-    assert ["has something to purge" in fault for fault in await inconsistencies([alice.id])] == [True]
+    assert ["has something to do from" in fault for fault in await inconsistencies([alice.id])] == [True]
     await get_client().zrem(NOTES.key, alice.id)
-    assert ["has something to purge" in fault for fault in await inconsistencies([alice.id])] == [True]
+    assert ["has something to do from" in fault for fault in await inconsistencies([alice.id])] == [True]
     assert len((await check_users([alice.id], repair=True)).mended) == 1
     assert await inconsistencies([alice.id]) == []
 

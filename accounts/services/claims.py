@@ -29,6 +29,13 @@ async def check_address(*, findings: Findings, user: User, repair: bool) -> None
     findings.found(f"The address {user.email} of {user.id} is {whose}.", is_mended=is_mended)
 
 
+async def give_address(*, user_id: str) -> None:
+    """Have the address of a user who was put back be the user's, unless it is another's."""
+    user = await find_account(user_id)
+    if user:
+        await check_address(findings=Findings(), user=user, repair=True)
+
+
 async def addresses() -> AsyncIterator[tuple[str, str]]:
     """(address, user id) of all addresses that are somebody's, in no order."""
     async for address, holder in User.objects.iterate_emails():

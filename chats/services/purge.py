@@ -62,15 +62,8 @@ async def users_with_trash() -> AsyncIterator[str]:
 
 
 async def check_note(*, findings: Findings, user_id: str, repair: bool) -> None:
-    """Who has something to remove is noted, for no later than it is due."""
-    due = await _next_due(user_id)
-    note = await NOTES.note_of(user_id)
-    if due is None or (note is not None and note <= due) or await _next_due(user_id) != due:
-        return
-    if repair:
-        await NOTES.note(user_id, due)
-    noted = f"noted for {note}" if note else "not noted"
-    findings.found(f"{user_id} has something to purge from {due} on, and is {noted}.", is_mended=repair)
+    """Who has something to purge is noted."""
+    await NOTES.check(findings, user_id, _next_due, repair=repair)
 
 
 async def _purge(user_id: str) -> datetime | None:

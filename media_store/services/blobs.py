@@ -11,13 +11,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from redis.exceptions import RedisError
 
 from accounts.models import User
 from media_store.managers import NOTES
 from media_store.models import Blob, Image
-from media_store.pictures import PreparedPicture
 from media_store.storage import StorageUnavailable, get_storage
 from media_store.variants import ORIGINAL, THUMB
 from nanobanana.errors import Conflict, TokenInvalid
@@ -36,11 +36,24 @@ TRIES = 5  # to share what others come to release meanwhile
 logger = logging.getLogger(__name__)
 
 
+class Content(Protocol):
+    """An original, with its hash, and its thumbnail."""
+
+    @property
+    def original(self) -> bytes: ...
+
+    @property
+    def thumbnail(self) -> bytes: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+
 class NotShared(CommitRefused):
     """The blob cannot be held: it is gone, or another one with this content came first."""
 
 
-async def keep(*, user: User, picture: PreparedPicture, record: Callable[[Blob], Awaitable[None]]) -> None:
+async def keep(*, user: User, picture: Content, record: Callable[[Blob], Awaitable[None]]) -> None:
     """Have the bytes stored, unless the user has the same already; `record` commits who holds them.
 
     Its commit calls `hold`. When it fails, no bytes stay that nothing holds.
@@ -95,7 +108,9 @@ async def remove_doomed(*, user_id: str) -> int:
 
 async def remove_released(*, user_id: str, images: Sequence[Image]) -> None:
     """Remove the bytes of these pictures that nothing holds now; the sweep removes what cannot be."""
-    await _remove_those_doomed(user_id, [image.blob_id for image in images])
+    blob_ids = [image.blob_id for image in images]
+    blob_ids += [image.former_blob_id for image in images if image.former_blob_id]
+    await _remove_those_doomed(user_id, blob_ids)
 
 
 async def remove_everything(*, user_id: str) -> None:
@@ -130,6 +145,16 @@ async def discard(blob: Blob) -> None:
         logger.warning("Bytes below %s may stay for an hour: %s", prefix_of(blob.owner_id, blob.id), error)
 
 
+def lend_place(work: UnitOfWork, place_id: str, *, until: datetime) -> None:
+    """Let others write below an id that is no blob's, by this commit, until then; noted as a release is."""
+    Blob.objects.doom_id(work, place_id, until)
+
+
+async def clear_place(*, user_id: str, place_id: str) -> None:
+    """Remove what is there by now; what still comes goes when the place is no longer lent."""
+    await _remove_soon(user_id, [place_id])
+
+
 async def remove_if_gone(*, user_id: str, blob_id: str) -> None:
     """Remove what was written below a blob that was removed meanwhile."""
     try:
@@ -138,7 +163,7 @@ async def remove_if_gone(*, user_id: str, blob_id: str) -> None:
         await _remove_soon(user_id, [blob_id])
 
 
-async def _share(blob: Blob, picture: PreparedPicture, record: Callable[[Blob], Awaitable[None]]) -> None:
+async def _share(blob: Blob, picture: Content, record: Callable[[Blob], Awaitable[None]]) -> None:
     if not blob.thumb_size:  # the others that have these bytes are being processed
         await _put(f"{prefix_of(blob.owner_id, blob.id)}/{THUMB}", picture.thumbnail)
     await record(blob)
@@ -149,7 +174,7 @@ async def _put(key: str, content: bytes) -> None:
         await get_storage().put(key, content)
 
 
-async def _write(user: User, picture: PreparedPicture, record: Callable[[Blob], Awaitable[None]]) -> None:
+async def _write(user: User, picture: Content, record: Callable[[Blob], Awaitable[None]]) -> None:
     blob = await _plan(user, picture)
     planned = Blob(**blob.__dict__)
     try:
@@ -164,7 +189,7 @@ async def _write(user: User, picture: PreparedPicture, record: Callable[[Blob], 
         await discard(planned)
 
 
-async def _plan(user: User, picture: PreparedPicture) -> Blob:
+async def _plan(user: User, picture: Content) -> Blob:
     blob = Blob(
         user.id,
         new_id(),

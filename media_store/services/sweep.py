@@ -17,6 +17,7 @@ from media_store.managers import NOTES
 from media_store.models import Blob, Image
 from media_store.services import blobs, images
 from nanobanana.jobs import job
+from nanobanana.redisdb.checking import Findings
 from nanobanana.redisdb.fields import now
 
 STEP = 500
@@ -76,6 +77,11 @@ async def users_to_sweep() -> AsyncIterator[str]:
     """The ids of all users who may have something to sweep, now or later."""
     async for user_id in NOTES.owners():
         yield user_id
+
+
+async def check_note(*, findings: Findings, user_id: str, repair: bool) -> None:
+    """Who has something to sweep is noted; what was let go of may wait until the user is looked at again."""
+    await NOTES.check(findings, user_id, _next_due, repair=repair, slack=LATER)
 
 
 async def _sweep_and_look(user_id: str) -> datetime | None:

@@ -213,7 +213,7 @@ class Look:
                     yield Miscount(self, self.checker.kinds[kind], self.owner_id, counter.name, tally)
 
     async def _suspicions(self) -> AsyncIterator[list[Claim]]:
-        types = await _types_of(list(self.keys))
+        types = await types_of(list(self.keys))
         yield [WholeLog(self.owner_id)]
         for some in batches((key for key, type in types.items() if type == "hash"), READ_AT_ONCE):
             yield await self._hashes(some)
@@ -384,7 +384,8 @@ async def _read(keys: Sequence[str]) -> list[dict[str, str]]:
     return await pipeline.execute() if keys else []
 
 
-async def _types_of(keys: Sequence[str]) -> dict[str, str]:
+async def types_of(keys: Sequence[str]) -> dict[str, str]:
+    """What is under each key: `hash`, `zset`, …, or `none`."""
     types: dict[str, str] = {}
     for some in batches(keys, COMMANDS_AT_ONCE):
         pipeline = get_client().pipeline(transaction=False)

@@ -5,12 +5,12 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import orjson
 
 from nanobanana.redisdb import scripts
-from nanobanana.redisdb.client import ask_all, get_client
+from nanobanana.redisdb.client import ask, ask_all, get_client
 from nanobanana.redisdb.keys import doorbell_channel, events_key, log_key
 
 EVENTS_KEPT = 500
@@ -33,8 +33,7 @@ class Event(Protocol):
     def ids(self) -> dict[str, str]: ...
 
 
-@dataclass(frozen=True, order=True)
-class Cursor:
+class Cursor(NamedTuple):
     """A position in an owner's log. Offsets count within an epoch; another epoch is another log.
 
     The epoch of an owner without a log is "".
@@ -55,8 +54,7 @@ class Cursor:
         return cls(match[1], int(match[2]))
 
 
-@dataclass(frozen=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """One event as the log holds it; `objects` are (key, hash as pairs) as they stood after the change."""
 
     cursor: Cursor
@@ -117,13 +115,18 @@ async def heads(owner_ids: Sequence[str]) -> list[Cursor]:
 
 async def renew_epoch(owner_id: str) -> None:
     """Have all devices read everything anew: what was changed past the log is in no event of it."""
-    head = (await heads([owner_id]))[0]
-    if head.epoch:
-        renewed = Cursor(secrets.token_hex(4), head.offset)
-        pipeline = get_client().pipeline(transaction=True)
-        pipeline.hset(log_key(owner_id), "epoch", renewed.epoch)
-        pipeline.publish(doorbell_channel(owner_id), str(renewed))
-        await ask_all(pipeline)
+    if (await heads([owner_id]))[0].epoch:
+        await ask("HSET", log_key(owner_id), "epoch", new_epoch())
+        await ring(owner_id)
+
+
+async def ring(owner_id: str) -> None:
+    """Say where the log is, to all who listen."""
+    await ask("PUBLISH", doorbell_channel(owner_id), str((await heads([owner_id]))[0]))
+
+
+def new_epoch() -> str:
+    return secrets.token_hex(4)
 
 
 def _entry(cursor: Cursor, parts: Sequence[str]) -> LogEntry:

@@ -2,19 +2,15 @@
 
 import asyncio
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO, Any
-
-from django.core.management.base import CommandError
 
 from accounts.management.people import account_named
 from accounts.models import User
 from chats.archives.writer import export_account
 from chats.services.archives import size_of_account
 from nanobanana.management.async_command import AsyncCommand
+from nanobanana.management.files import new_file
 from nanobanana.progress import progress
 
 
@@ -27,11 +23,8 @@ class Command(AsyncCommand):
 
     async def run(self, *, user: str, file: Path, **options: Any) -> None:
         account = await account_named(user)
-        try:
-            with draft_of(file) as draft:
-                await write(account, draft)
-        except OSError as error:
-            raise CommandError(f"{file} cannot be written: {error.strerror or error}.") from error
+        with new_file(file) as draft:
+            await write(account, draft)
         figures = {"user": account.id, "file": str(file)}
         self.answer(figures, f"Exported {account.email} to {file}.")
 
@@ -40,18 +33,3 @@ async def write(account: User, file: IO[bytes]) -> None:
     with progress("Exporting", await size_of_account(user=account)) as advance:
         async for chunk in await export_account(user=account, advance=advance):
             await asyncio.to_thread(file.write, chunk)
-
-
-@contextmanager
-def draft_of(file: Path) -> Iterator[IO[bytes]]:
-    """A file beside it that takes its place in the end, so that it is there whole or not at all."""
-    if file.exists():
-        raise CommandError(f"{file} exists already.")
-    with NamedTemporaryFile(dir=file.absolute().parent, prefix=".export-", delete=False) as draft:
-        try:
-            yield draft
-            draft.flush()
-            Path(draft.name).rename(file)
-        except BaseException:
-            Path(draft.name).unlink()
-            raise

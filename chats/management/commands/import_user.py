@@ -1,17 +1,15 @@
 """`manage.py import_user`: give a user what is in an archive."""
 
-import asyncio
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
-
-from django.core.management.base import CommandError
 
 from accounts.management.people import account_named
 from chats.archives.reader import open_archive
 from chats.archives.zip_file import Limits
 from chats.services.archives import import_archive
 from nanobanana.management.async_command import AsyncCommand, count
+from nanobanana.management.files import opened
 from nanobanana.progress import progress
 
 # What an operator brings in may be larger: it is shown in groups of sessions then, each of them whole.
@@ -31,12 +29,8 @@ class Command(AsyncCommand):
 
     async def run(self, *, file: Path, user: str, **options: Any) -> None:
         account = await account_named(user)
-        try:
-            opened = await asyncio.to_thread(file.open, "rb")
-        except OSError as error:
-            raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
-        with opened:
-            archive = await open_archive(opened, GENEROUS)
+        with opened(file) as content:
+            archive = await open_archive(content, GENEROUS)
             with progress("Importing", archive.size) as advance:
                 sessions = await import_archive(user=account, archive=archive, advance=advance)
         figures = {"user": account.id, "sessions": [session.id for session in sessions]}
