@@ -245,8 +245,9 @@ async def _remove_unshown_of(user_id: str, session_id: str, window: Window) -> W
     for _ in range(TRIES):
         page = await Image.objects.apage_of_session(user_id, session_id, window)
         unshown = [image for image in page.objects if image.ref_count == 0]
+        kept = [image for image in page.objects if image.ref_count > 0]
         try:
-            await _discard_for_good(user_id, unshown)
+            await _discard_for_good(user_id, unshown, kept)
         except CommitRefused:
             continue
         last = page.objects[-1] if page.objects else None
@@ -256,10 +257,14 @@ async def _remove_unshown_of(user_id: str, session_id: str, window: Window) -> W
     raise Conflict
 
 
-async def _discard_for_good(user_id: str, images: list[Image]) -> None:
-    if not images:
+async def _discard_for_good(user_id: str, images: list[Image], kept: Sequence[Image] = ()) -> None:
+    """Discard pictures; those that are kept stand in the list of all, also if they were a draft's."""
+    if not images and not kept:
         return
     async with unit_of_work(user_id) as work:
+        for image in kept:
+            work.expect_exists(image)
+        enlist(work, kept)
         for image in images:
             work.expect_equal(image, "ref_count")
             Image.objects.discard_for_good(work, image)
