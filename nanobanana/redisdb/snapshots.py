@@ -21,7 +21,7 @@ from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.keys import log_key, owner_key, split_owner_key
 from nanobanana.redisdb.models import Model
 
-KEYS_AT_ONE_MOMENT = 10_000
+KEYS_AT_ONE_MOMENT = 2000
 WRITTEN_AT_ONCE = 200
 READS = {"hash": ("HGETALL",), "zset": ("ZRANGE", 0, -1, "WITHSCORES")}
 
