@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 TYPESCRIPT := clients/typescript
 TSC := $(TYPESCRIPT)/node_modules/.bin/tsc
 
+# pytest rewrites each assertion of the tests: once, and not in each of its processes at each run.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-floor fuzz stress client compiler openapi dashboard lint format bench bench-sockets demo image-check clean
 

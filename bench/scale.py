@@ -22,7 +22,7 @@ from nanobanana.redisdb.keys import global_key, owner_key
 
 POPULATIONS = (1, 10_000, 100_000)
 CALLS = ("me", "sessions", "session", "messages", "post")
-ROUNDS = 9
+ROUNDS = 7
 AT_ONCE = 200  # users of one pipeline
 AIM = 1.1  # times what it costs beside the fewest
 TEXTS = ("Put the cat on the moon, please.", "Here it is.", "Give it a crown.")
@@ -48,7 +48,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
     parser.add_argument("--users", type=int, nargs="+", default=POPULATIONS, help="%(default)s")
-    parser.add_argument("--requests", type=int, default=300, help="per call and round (%(default)s)")
+    parser.add_argument("--requests", type=int, default=1000, help="per call and round (%(default)s)")
     return parser.parse_args()
 
 
@@ -74,6 +74,7 @@ async def populate(server: Server, number: int) -> None:
     original = await make_user(server)
     redis = get_client()
     await redis.config_set("appendfsync", "no")  # nobody waits for these
+    await redis.config_set("auto-aof-rewrite-percentage", 0)  # nor is it measured how that is made shorter
     copied = await dumps_of(original)
     for start in range(1, number, AT_ONCE):
         pipeline = redis.pipeline(transaction=False)

@@ -49,9 +49,9 @@ JOBS: tuple[Job[...], ...] = (
     sweep_due,
 )
 
-LONGEST_SLEEP = 1000  # milliseconds until a waiting job is noticed
+LONGEST_SLEEP = 300  # milliseconds until a waiting job is noticed
 TICK = 5.0  # seconds between looks at what is due, and at who died
-GRACE = 10.0  # seconds that running jobs have when the process is told to stop
+GRACE = 5.0  # seconds that running jobs have when the process is told to stop
 REST = 5.0  # seconds that those cut short then have to say so
 
 logger = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class JobWorker:
         while True:
             try:
                 if recovered := await job_queue.recover():
-                    logger.warning("%d jobs of workers that died are given to others", recovered)
+                    logger.warning("%d jobs are given to others: the worker that had them died", recovered)
                 await job_queue.add_due(periodic)
             except (RedisError, OSError) as error:
                 logger.warning("The queue of jobs is out of reach: %s", error)
