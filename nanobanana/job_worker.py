@@ -27,6 +27,7 @@ from redis.exceptions import RedisError  # noqa: E402
 from accounts.services.deletion import finish_deletion, finish_deletions  # noqa: E402
 from chats.services.purge import purge_due  # noqa: E402
 from chats.services.trash import remove_session  # noqa: E402
+from media_store.services.compression import compress_due  # noqa: E402
 from media_store.services.processing import check_pictures, prepare_picture  # noqa: E402
 from media_store.services.sweep import sweep_due  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
@@ -41,6 +42,7 @@ from nanobanana.request_ids import begin_request, note_user  # noqa: E402
 
 JOBS: tuple[Job[...], ...] = (
     check_pictures,
+    compress_due,
     finish_deletion,
     finish_deletions,
     prepare_picture,

@@ -16,7 +16,7 @@ from tests.support.redis_server import RunningRedis
 from tests.support.server_process import served
 
 PROJECT = Path(__file__).resolve().parent.parent
-CASES = int(os.environ.get("FUZZ_CASES", "300"))
+CASES = int(os.environ.get("FUZZ_CASES", "160"))
 OPERATIONS = 40  # about
 FEW = ["--phases", "fuzzing", "--generation-deterministic"]
 MANY = ["--phases", "examples,coverage,fuzzing,stateful"]

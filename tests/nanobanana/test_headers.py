@@ -2,18 +2,21 @@
 
 import base64
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from django.http import HttpRequest, HttpResponse
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from nanobanana.middleware import SECURITY_HEADERS, is_behind_tls
+from nanobanana.middleware import SECURITY_HEADERS, is_behind_tls, secure
 from tests.support.limits import set_limits
 from tests.support.log_lines import lines_of
 from tests.support.people import PATIENCE, Person
+from tests.support.redis_server import RunningRedis
 from tests.support.server_process import served
 from tests.support.web_server import WebServer
 
@@ -106,16 +109,14 @@ def test_browsers_are_told_to_insist_on_tls_where_they_come_by_it(
     assert is_behind_tls() is behind
 
 
-async def test_in_production_the_header_says_so(alice: Person, tmp_path: Path) -> None:
-    production = {
-        "APP_ENV": "production",
-        "HOST": "127.0.0.1",
-        "PUBLIC_BASE_URL": "https://api.example.com",
-        "JWT_SECRET": "k3Jx9vQ2mZ7tR5yW8bN4cL6hF1dS0gAq",
-    }
-    with served(tmp_path / "logs", **production) as server:
-        answer = await fetch(server, "/health")
+async def test_in_production_the_header_says_so(settings: Any) -> None:
+    settings.IS_PRODUCTION, settings.PUBLIC_BASE_URL = True, "https://api.example.com"
+    answer = await secure(answer_nothing)(HttpRequest())
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+async def answer_nothing(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
 
 
 async def fetch(server: WebServer, path: str) -> httpx.Response:
@@ -123,16 +124,26 @@ async def fetch(server: WebServer, path: str) -> httpx.Response:
         return await client.get(path)
 
 
-async def test_no_log_holds_a_secret(alice: Person, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def logging_server(
+    redis_server: RunningRedis, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[WebServer, Path]]:
+    """A server that writes down all it can, and where."""
+    logs = tmp_path_factory.mktemp("server") / "logs"
+    with served(logs, LOG_LEVEL="debug") as server:
+        yield server, logs
+
+
+async def test_no_log_holds_a_secret(alice: Person, logging_server: tuple[WebServer, Path]) -> None:
+    server, directory = logging_server
     session_id = (await alice.make_session())["id"]
     tokens = [alice.phone.token, BAD_TOKEN, FORGED_TOKEN]
-    with served(tmp_path / "logs", LOG_LEVEL="debug") as server:
-        for token in tokens:
-            await call_with(server, token)
-            await connect_with(server, session_id, token)
-        ticket = (await alice.phone.post("/api/auth/ws-ticket")).json()["ticket"]
-        await open_and_close(f"{server.websocket_url}/ws/{session_id}?ticket={ticket}")
-    logs = {path.name: path.read_text() for path in (tmp_path / "logs").iterdir()}
+    for token in tokens:
+        await call_with(server, token)
+        await connect_with(server, session_id, token)
+    ticket = (await alice.phone.post("/api/auth/ws-ticket")).json()["ticket"]
+    await open_and_close(f"{server.websocket_url}/ws/{session_id}?ticket={ticket}")
+    logs = {path.name: path.read_text() for path in directory.iterdir()}
     assert logs.keys() >= {"combined.log", "console.log"}
     assert logs["combined.log"].count("/ws/:session_id") >= 5 * len(tokens)
     secrets = [*tokens, *[token.rpartition(".")[2] for token in tokens], ticket, alice.password]
@@ -160,10 +171,12 @@ async def open_and_close(address: str, **options: Any) -> None:
         pass
 
 
-async def test_the_line_of_a_request_and_its_errors_carry_its_id(alice: Person, tmp_path: Path) -> None:
-    with served(tmp_path / "logs", REDIS_URL="", VAR_DIR=str(tmp_path / "var")) as server:
-        answer, missing = await fetch(server, "/health"), await fetch(server, "/nowhere")
-    lines = lines_of(tmp_path / "logs" / "combined.log")
+async def test_the_line_of_a_request_and_its_errors_carry_its_id(
+    logging_server: tuple[WebServer, Path],
+) -> None:
+    server, logs = logging_server
+    answer, missing = await fetch(server, "/health"), await fetch(server, "/nowhere")
+    lines = lines_of(logs / "combined.log")
     for each, route in ((answer, "/health"), (missing, "unmatched")):
         identifier = each.headers["X-Request-Id"]
         assert [line["route"] for line in lines if line.get("request_id") == identifier] == [route]
