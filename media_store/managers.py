@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 NOTES = Notes("sweep")  # who has something to sweep
 PROCESSING = Notes("processing")  # who has pictures that are not decoded yet
 UNFINISHED = "images:processing"  # the index of those
+TO_COMPRESS = Notes("compress")  # who has originals to compress
+COMPRESSIBLE = "images:compressible"  # the index of these
 DOOMED = "blobs:doomed"
 STEP = 500  # uploads looked at at once
 AGAIN = ".5"  # the fraction of a millisecond in the score of what was removed once
@@ -207,6 +209,9 @@ class ImageManager(Manager["Image"]):
     async def unreferenced_ids(self, user_id: str, *, before: int, limit: int) -> list[str]:
         """The ids of pictures no message has shown since `before`, in milliseconds since 1970."""
         return await self.ids_up_to(user_id, str(self.model.ref_count.zero_index), score=before, limit=limit)
+
+    async def compressible_ids(self, user_id: str, *, limit: int) -> list[str]:
+        return await self.ids(user_id, COMPRESSIBLE, first=0, limit=limit)
 
     def session_key(self, user_id: str, session_id: str) -> str:
         """The key of a session, which lives a layer above; DoesNotExist when `session_id` cannot be an id."""

@@ -4,7 +4,14 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Self
 
-from media_store.managers import UNFINISHED, BlobManager, DirectUploadManager, ImageManager, UsageManager
+from media_store.managers import (
+    COMPRESSIBLE,
+    UNFINISHED,
+    BlobManager,
+    DirectUploadManager,
+    ImageManager,
+    UsageManager,
+)
 from nanobanana.redisdb.fields import (
     BooleanField,
     CounterField,
@@ -65,6 +72,7 @@ class Image(Model):
     shows_in_browsers = BooleanField(default=True)
     blurhash = Nullable(TextField())
     colour = Nullable(TextField())  # the dominant one, #rrggbb
+    compressible = BooleanField(default=False)  # see services/compression.py
     is_processing = BooleanField(default=False)  # see services/processing.py
     failure = Nullable(TextField())  # what came of it when it is of no use, for people
     ref_count = CounterField(zero_index="images:unreferenced", counts=References("message", "image_ids"))
@@ -76,6 +84,7 @@ class Image(Model):
         Index("session:{session_id}:images", score="created_at"),
         Index("session:{session_id}:images:{type}", score="created_at"),
         Index(UNFINISHED, score="created_at", where="is_processing"),
+        Index(COMPRESSIBLE, score="created_at", where="compressible"),
     )
     objects = ImageManager()
 

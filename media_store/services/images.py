@@ -16,7 +16,7 @@ from media_store import clamav, decoding
 from media_store.models import Blob, DirectUpload, Image, Usage
 from media_store.pictures import PreparedPicture
 from media_store.quotas import expect_room, require_room, told_what_is_used
-from media_store.services import blobs, processing
+from media_store.services import blobs, compression, processing
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
@@ -105,8 +105,10 @@ async def _upload_image(
     is_large = upload.size > settings.PROCESS_IN_BACKGROUND_ABOVE
     if is_large:
         await processing.announce(user.id)
-    picture = await (_clean(upload) if is_large else _prepare(upload))
+    looking = _clean(upload) if is_large else _prepare(upload)
+    picture, _ = await asyncio.gather(looking, compression.announce(user.id))
     image = _new_image(user, session_id, type, picture)
+    image.compressible = compression.is_compressible(image.mime)
     await _store(user, image, picture, partial(_commit, user, image, operation, settle))
     if image.is_processing:
         await processing.prepare_picture.enqueue_or_leave(user_id=user.id, image_id=image.id)
