@@ -22,7 +22,7 @@ from nanobanana.idempotency import KeyedRequest, answer_once, checked_key, finge
 from nanobanana.preconditions import etag_of, is_unchanged, revisions_named
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.unit_of_work import Operation
-from nanobanana.responses import json_response, set_headers
+from nanobanana.responses import json_response, set_headers, set_own_header
 from nanobanana.serializers import validate
 from nanobanana.throttling import READING_METHODS, Budget, Standing, budget_of_method
 
@@ -37,6 +37,7 @@ class ViewSet(viewsets.ViewSet):
 
     calls: ClassVar[Mapping[str, Call]] = {}  # what nanobanana/schema.py says of each action
     budgets: ClassVar[Mapping[str, Budget]] = {}  # of actions that are no plain reads and writes
+    takes_keys: ClassVar[bool] = True  # of writes; not where a repetition has the same effect anyway
 
     request: HttpRequest
     budget: Budget  # what the request counts against
@@ -131,7 +132,7 @@ class ViewSet(viewsets.ViewSet):
 
     def _has_key(self, action: str) -> bool:
         is_write = self.request.method not in READING_METHODS and action in self.calls
-        return is_write and "HTTP_IDEMPOTENCY_KEY" in self.request.META
+        return is_write and self.takes_keys and "HTTP_IDEMPOTENCY_KEY" in self.request.META
 
     async def _keyed_request(self) -> KeyedRequest:
         request = self.request
@@ -159,5 +160,6 @@ class ViewSet(viewsets.ViewSet):
         if self._has_already(headers):
             return HttpResponseNotModified(headers=headers)
         response = json_response(content, status)
-        set_headers(response, headers)
+        for name, value in headers.items():
+            set_own_header(response, name, value)
         return response
