@@ -94,7 +94,7 @@ class Hub:
         subscription.joining.add(listener)
         try:
             await in_time(self._doorbell.subscribe(doorbell_channel(listener.user.id)))
-            await subscription.join(listener, since, is_return=is_return)
+            await in_time(subscription.join(listener, since, is_return=is_return))
         finally:
             subscription.joining.discard(listener)
         self._unverified.add(subscription)  # a sign-out between its authentication and now was not heard

@@ -92,7 +92,7 @@ CALLS: dict[str, Call] = {
     "health": asking("GET", "/health"),
     "ready": asking("GET", "/health/ready"),
 }
-RIGHT = {101, 200, 201}
+RIGHT = {101, 200, 201, 302}
 UNSERVED = {503, 507, 1013}
 
 
