@@ -93,11 +93,16 @@ class Hub:
         subscription = self._subscription_of(listener)
         subscription.joining.add(listener)
         try:
-            await in_time(self._doorbell.subscribe(doorbell_channel(listener.user.id)))
-            await in_time(subscription.join(listener, since, is_return=is_return))
+            await in_time(self._follow(subscription, listener, since, is_return=is_return))
         finally:
             subscription.joining.discard(listener)
         self._unverified.add(subscription)  # a sign-out between its authentication and now was not heard
+
+    async def _follow(
+        self, subscription: Subscription, listener: Listener, since: Cursor | None, *, is_return: bool
+    ) -> None:
+        await self._doorbell.subscribe(doorbell_channel(listener.user.id))
+        await subscription.join(listener, since, is_return=is_return)
 
     def leave(self, listener: Listener) -> None:
         """Forget who left; its user's subscription stays until the next check, for it may be back at once."""
