@@ -287,6 +287,32 @@ async def test_the_matrix(
     assert failures == []
 
 
+@pytest.mark.long
+async def test_the_disk_of_the_embedded_redis_is_full(
+    server: WebServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ends rather than lose what it cannot write, and is started until there is room again."""
+    variables = {"REDIS_URL": "", "PUBLIC_BASE_URL": ""}
+    with small_disk(tmp_path / "disk") as disk:
+        running = in_a_thread(served(tmp_path / "logs", VAR_DIR=str(disk), **variables))
+        async with running as other, make_person(other, "Fay") as fay:
+            person = await with_things(fay)
+            names = [name for name in CALLS if name not in {"poll", "picture"}]
+            title = (await person.post("/api/sessions", {"title": "Kept"})).json()["session"]["id"]
+            async with filled(disk):
+                for _ in range(10):
+                    measured = await measure(person, names)
+                    await asyncio.sleep(1)
+            recovered = await until_well(person, ["read", "write", "upload", "sign in"])
+            assert (await person.get(f"/api/sessions/{title}")).status_code == 200
+    with capsys.disabled():
+        print(f"\nDisk of the embedded Redis full: well again after {recovered:.1f} s")  # noqa: T201
+        print("\n".join(f"  {call:12} {found}" for call, found in measured.items()))  # noqa: T201
+    assert measured["write"].statuses <= UNSERVED
+    assert max(found.longest for found in measured.values()) < SECONDS_TO_ANSWER
+    assert recovered < SECONDS_TO_RECOVER
+
+
 @dataclass
 class Endured:
     rows: list[str]

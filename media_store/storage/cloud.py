@@ -1,7 +1,8 @@
 """A bucket of a cloud as a storage: what is the same for every cloud.
 
-The SDKs block, so each call runs in a thread of a bounded pool, and takes PATIENCE at most, waiting included: a
-request is answered within three seconds whatever the cloud does. Bytes to be sent have the time that takes.
+The SDKs block, so each call runs in a thread of a bounded pool, and takes PATIENCE at most, waiting
+included: a request is answered within three seconds whatever the cloud does. Bytes to be sent have time
+for that too.
 """
 
 import asyncio
