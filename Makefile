@@ -9,7 +9,7 @@ TSC := $(TYPESCRIPT)/node_modules/.bin/tsc
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-floor fuzz stress client compiler openapi dashboard lint format bench bench-sockets demo image-check clean
+.PHONY: help run test test-floor fuzz stress client compiler openapi dashboard lint format bench bench-compare bench-sockets demo image-check clean
 
 help:  ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,11 @@ bench: $(VENV)/.dev  ## Print CPU time per request, one worker
 
 bench-sockets: $(VENV)/.dev  ## Print what sockets cost: connecting, idling, delivering
 	@exec $(BIN)/python -m bench.sockets
+
+bench-compare: $(VENV)/.dev  ## Print the same beside a FastAPI server, and an Express one where there is npm
+	@$(BIN)/pip install --quiet --constraint constraints.txt --requirement bench/requirements.txt
+	@if command -v npm > /dev/null; then npm install --silent --no-audit --no-fund --prefix bench/express; fi
+	@exec $(BIN)/python -m bench.compare $(ARGS)
 
 demo: $(VENV)/.run  ## Run the demonstration against a running server
 	@exec $(BIN)/python manage.py demo $(ARGS)

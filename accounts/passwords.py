@@ -16,7 +16,8 @@ SHORTEST, LONGEST = 8, 128  # characters of the normalized form
 LONGEST_TYPED = 4 * LONGEST  # no character is composed of more; normalizing takes quadratic time
 BYTES_BCRYPT_READS = 72
 WAITING = 64  # sign-ins in line in one process; more are told to come back
-_pool = BoundedPool("password", waiting=WAITING)
+# One at a time: there is a process for each core, each hash takes 19 MB, and others are not to wait for it.
+_pool = BoundedPool("password", threads=1, waiting=WAITING)
 
 
 class Argon2idHasher(hashers.Argon2PasswordHasher):

@@ -1,6 +1,7 @@
 """This server beside others that speak the same API: `python -m bench.compare NAME=URL@PID …`.
 
-Without names it starts this server and that of bench/reference_fastapi.py. README.md has the columns.
+Without names it starts this server, that of bench/reference_fastapi.py and, if `npm install` was run there,
+that of bench/express. README.md has the columns.
 """
 
 import argparse
@@ -20,10 +21,11 @@ import psutil
 
 from bench import load
 from bench.plot import Group, draw
-from bench.requests import NAMES, REQUESTS, WARM_UP, Case, figures, load_of, measure, prepare
-from bench.server import Target, running_reference, running_server
+from bench.requests import NAMES, REQUESTS, Case, figures, load_of, measure, prepare
+from bench.server import EXPRESS, Target, running_reference, running_server
 
 ROUNDS = 9
+WARM_UP = 500  # requests of each call, until all is compiled that will be
 CALLS = tuple(name for name in NAMES if name != "upload")
 MEGABYTE = 1024 * 1024
 
@@ -82,7 +84,9 @@ def target_of(server: str) -> tuple[str, Target]:
 
 def started(stack: ExitStack) -> dict[str, Target]:
     server = stack.enter_context(running_server())
-    return {"nanobanana": server, "fastapi": stack.enter_context(running_reference(server.redis_url))}
+    others = ["express", "fastapi"] if (EXPRESS / "node_modules").exists() else ["fastapi"]
+    references = {name: running_reference(name, server.redis_url) for name in others}
+    return {"nanobanana": server} | {name: stack.enter_context(each) for name, each in references.items()}
 
 
 def compete(contestants: list[Contestant], client: ProcessPoolExecutor, rounds: int) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import io
 import random
 import re
 import sys
@@ -12,14 +13,15 @@ from secrets import token_urlsafe
 
 import httpx
 import orjson
+from PIL import Image
 
-from bench.requests import PHOTO
 from bench.server import Server, running_server
 from nanobanana.redisdb import client, connection
 from nanobanana.redisdb.client import get_client
 
 TEXT = 200  # characters of a message
 AT_ONCE = 8
+SIZE = (1000, 700)  # pixels
 AIM = 700  # bytes of a message, without what the search keeps of it
 STEP = 500  # keys asked about at once
 MESSAGE = "message"
@@ -140,8 +142,7 @@ class Maker:
         await self.say(number, headers={"Idempotency-Key": token_urlsafe(16)})
 
     async def upload(self, number: int) -> None:
-        # What stands behind the end of a JPEG makes it another one.
-        files = {"image": ("picture.jpeg", PHOTO.read_bytes() + b"%d" % number, "image/jpeg")}
+        files = {"image": ("picture.png", picture(number), "image/png")}
         form = {"sessionId": self._session(number), "type": "uploaded"}
         await created(self._http, "/api/images/upload", data=form, files=files)
 
@@ -162,6 +163,13 @@ async def repeat(number: int, add: Callable[[int], Awaitable[object]]) -> None:
 async def register(http: httpx.AsyncClient, number: int) -> dict:
     account = {"email": f"somebody.{number}@example.com", "username": f"Somebody {number}"}
     return await created(http, "/api/auth/register", json={**account, "password": PASSWORD})
+
+
+def picture(number: int) -> bytes:
+    """Each number has another one: equal content would be stored once."""
+    file = io.BytesIO()
+    Image.new("RGB", SIZE, (number % 256, number // 256 % 256, 99)).save(file, "PNG")
+    return file.getvalue()
 
 
 async def created(http: httpx.AsyncClient, path: str, **body: object) -> dict:

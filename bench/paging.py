@@ -107,7 +107,7 @@ def cursor_at(client: httpx.Client, path: str, query: dict[str, str]) -> str:
 
 def cost(case: Case) -> float:
     """Milliseconds of CPU of a request, in the worker and in Redis."""
-    return median(map(sum, zip(case.python, case.redis, strict=True)))
+    return median(map(sum, zip(case.cpu, case.redis, strict=True)))
 
 
 def ratio(case: Case, cases: list[Case]) -> float:

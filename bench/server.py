@@ -15,6 +15,14 @@ import psutil
 from nanobanana.redisdb import embedded
 
 ROOT = Path(__file__).resolve().parent.parent
+EXPRESS = ROOT / "bench" / "express"
+REFERENCES = {
+    "fastapi": [
+        sys.executable,
+        *["-m", "uvicorn", "bench.reference_fastapi:app", "--port", "PORT", "--no-access-log"],
+    ],
+    "express": ["node", str(EXPRESS / "server.mjs")],
+}
 START_TIMEOUT = 30.0  # seconds
 STOP_TIMEOUT = 15.0
 
@@ -78,14 +86,14 @@ def running_server() -> Iterator[Server]:
 
 
 @contextmanager
-def running_reference(redis_url: str) -> Iterator[Target]:
-    """The server of bench/reference_fastapi.py, on the same Redis."""
-    port, application = free_port(), "bench.reference_fastapi:app"
-    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--no-access-log"]
+def running_reference(name: str, redis_url: str) -> Iterator[Target]:
+    """One of the reference servers, on the same Redis."""
+    port = free_port()
+    command = [part.replace("PORT", str(port)) for part in REFERENCES[name]]
     with TemporaryDirectory(prefix="nanobanana-bench-") as directory:
         log = Path(directory) / "output.log"
         with log.open("wb") as output:
-            environment = {**os.environ, "REDIS_URL": redis_url}
+            environment = {**os.environ, "REDIS_URL": redis_url, "PORT": str(port)}
             process = psutil.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         try:
             target = Target(port, process)

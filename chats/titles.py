@@ -18,6 +18,11 @@ def title_from(text: str) -> str:
     return (words.rstrip() or head) + ELLIPSIS
 
 
+def shortened(title: str) -> str:
+    """As much of a title as a person may choose."""
+    return _whole_graphemes(title, LONGEST_TITLE).rstrip()
+
+
 def title_of_copy(title: str) -> str:
     """The title with COPY_MARK, of which the title gives way where both are too long."""
     return _whole_graphemes(title, LONGEST_TITLE - len(COPY_MARK)).rstrip() + COPY_MARK

@@ -7,6 +7,8 @@ from media_store.serializers import (
     MIMES,
     TYPE,
     TYPE_HELP,
+    BeginUploadSerializer,
+    DirectUploadSerializer,
     FailureSerializer,
     ImageSerializer,
     UploadSerializer,
@@ -16,13 +18,18 @@ from media_store.variants import ORIGINAL, VARIANTS
 from nanobanana.calls import FILE_HEADERS, UNCHANGED, Answer, Call, Fields, page_query, sentence
 from nanobanana.errors import (
     ByteQuotaExceeded,
+    Conflict,
     Forbidden,
     ImageInUse,
     ImageQuotaExceeded,
     InfectedFile,
     NotFound,
+    PayloadTooLarge,
     ServiceUnavailable,
     UnreadablePicture,
+    UnsupportedMedia,
+    UploadIncomplete,
+    UploadMismatch,
 )
 from nanobanana.pagination import PaginationSerializer
 from nanobanana.serializers import IdField
@@ -52,6 +59,13 @@ def _images() -> Fields:
     return {
         "images": ImageSerializer(many=True, help_text="The newest first."),
         "pagination": PaginationSerializer(help_text="Which part of the list it is."),
+    }
+
+
+def _signed() -> Fields:
+    return {
+        "e": serializers.CharField(help_text="When the address expires, in Unix seconds."),
+        "s": serializers.CharField(help_text="The signature."),
     }
 
 
@@ -124,6 +138,44 @@ IMAGES = {
     ),
 }
 
+UPLOADS = {
+    "begin": Call(
+        "Begin a direct upload",
+        {**sentence(), "upload": DirectUploadSerializer(help_text="Where to put the bytes.")},
+        "The bytes go straight to where pictures lie; there is no picture before the upload is completed.",
+        status=201,
+        body=BeginUploadSerializer,
+        errors=(NotFound, PayloadTooLarge, *NO_ROOM),
+    ),
+    "complete": Call(
+        "Complete a direct upload",
+        {**sentence(), **_image()},
+        "What was put is inspected as if it had been uploaded here. A second time, it is the same picture.",
+        status=201,
+        errors=(
+            PayloadTooLarge,
+            UnsupportedMedia,
+            UnreadablePicture,
+            InfectedFile,
+            ServiceUnavailable,
+            UploadIncomplete,
+            UploadMismatch,
+            *NO_ROOM,
+        ),
+    ),
+}
+
+INCOMING = {
+    "receive": Call(
+        "Put the bytes of a direct upload",
+        sentence(),
+        "Whoever has the signed address may put them, without a token, until it expires or is completed.",
+        content=MIMES,
+        query=_signed(),
+        errors=(Forbidden, Conflict, ServiceUnavailable, UploadMismatch),
+    ),
+}
+
 MEDIA = {
     "retrieve": Call(
         "Read the bytes of an image",
@@ -133,10 +185,7 @@ MEDIA = {
                 choices=VARIANTS, help_text="The original, what browsers show, or a size."
             )
         },
-        query={
-            "e": serializers.CharField(help_text="When the address expires, in Unix seconds."),
-            "s": serializers.CharField(help_text="The signature."),
-        },
+        query=_signed(),
         errors=(Forbidden, RangeNotSatisfiable, ServiceUnavailable),
         other_answers=BYTES,
     ),

@@ -86,8 +86,8 @@ def prepare(file: BinaryIO, turn: Turn | None = None) -> PreparedPicture:
     info = _describe(kind, image)
     small = _scaled(image, SIDES[THUMB], turn)
     return PreparedPicture(
-        info,
-        original,
+        info=info,
+        original=original,
         thumbnail=_encoded(small, THUMB),
         sha256=hashlib.sha256(original).hexdigest(),
         blurhash=placeholders.blurhash(small),

@@ -6,6 +6,7 @@
 import hmac
 import time
 from binascii import b2a_base64
+from datetime import datetime
 from functools import cache, lru_cache
 
 from django.conf import settings
@@ -41,11 +42,17 @@ class LinkSigner:
     def verify(
         self, user_id: str, image_id: str, variant: str, expiry: str, signature: str, now: float
     ) -> int:
-        expected = self._signature(f"{user_id}/{image_id}/{variant}?e={expiry}")
+        return self.check(f"{user_id}/{image_id}/{variant}?e={expiry}", expiry, signature, now)
+
+    def sign(self, signed: str) -> str:
+        return self._signature(signed).decode()
+
+    def check(self, signed: str, expiry: str, signature: str, now: float) -> int:
+        expected = self._signature(signed)
         if not hmac.compare_digest(expected, signature.encode(errors="surrogatepass")):
             raise Forbidden("The link is not one of ours.")
         if int(expiry) <= now:
-            raise Forbidden("The link has expired; fetch the image again for a new one.")
+            raise Forbidden("The link has expired; fetch a new one.")
         return int(expiry)
 
     def _sign(self, signed: str) -> str:
@@ -68,6 +75,17 @@ def link_signer() -> LinkSigner:
 def media_url(user_id: str, image_id: str, variant: str, *, now: float | None = None) -> str:
     """The link to one variant of a picture, good for at least MEDIA_URL_EXPIRES_IN."""
     return link_signer().url(user_id, image_id, variant, time.time() if now is None else now)
+
+
+def upload_url(user_id: str, upload_id: str, expires_at: datetime) -> str:
+    """Where who has it may put the bytes of this upload until then."""
+    signed = f"uploads/{user_id}/{upload_id}?e={int(expires_at.timestamp())}"
+    return f"{settings.PUBLIC_BASE_URL}/{signed}&s={link_signer().sign(signed)}"
+
+
+def verify_upload(user_id: str, upload_id: str, expiry: str, signature: str) -> None:
+    """Raises Forbidden when it is over, or when we did not sign this."""
+    link_signer().check(f"uploads/{user_id}/{upload_id}?e={expiry}", expiry, signature, time.time())
 
 
 def verify(

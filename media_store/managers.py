@@ -1,5 +1,6 @@
 """Where the records of pictures and of their bytes are stored and found."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -11,19 +12,22 @@ from nanobanana.redisdb.claims import Claim, Gone
 from nanobanana.redisdb.client import ask
 from nanobanana.redisdb.exceptions import DoesNotExist
 from nanobanana.redisdb.families import Family
-from nanobanana.redisdb.fields import milliseconds
+from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import is_id
 from nanobanana.redisdb.keys import owner_key
 from nanobanana.redisdb.managers import Manager, Page, Window
-from nanobanana.redisdb.unit_of_work import UnitOfWork
+from nanobanana.redisdb.unit_of_work import UnitOfWork, unit_of_work
 
 if TYPE_CHECKING:
-    from media_store.models import Blob, Image, Usage
+    from media_store.models import Blob, DirectUpload, Image, Usage
 
 NOTES = Notes("sweep")  # who has something to sweep
 PROCESSING = Notes("processing")  # who has pictures that are not decoded yet
 UNFINISHED = "images:processing"  # the index of those
+TO_COMPRESS = Notes("compress")  # who has originals to compress
+COMPRESSIBLE = "images:compressible"  # the index of these
 DOOMED = "blobs:doomed"
+STEP = 500  # uploads looked at at once
 AGAIN = ".5"  # the fraction of a millisecond in the score of what was removed once
 
 
@@ -73,7 +77,11 @@ class BlobManager(Manager["Blob"]):
 
     def _doom(self, work: UnitOfWork, blob: "Blob", due: datetime) -> None:
         self.discard(work, blob)
-        work.write("index", owner_key(blob.owner_id, DOOMED), str(milliseconds(due)), blob.id)
+        self.doom_id(work, blob.id, due)
+
+    def doom_id(self, work: UnitOfWork, blob_id: str, due: datetime) -> None:
+        """Have what lies below an id of which there is no record removed then."""
+        work.write("index", owner_key(work.owner_id, DOOMED), str(milliseconds(due)), blob_id)
 
     def families(self) -> Iterator[Family]:
         yield from super().families()
@@ -202,11 +210,46 @@ class ImageManager(Manager["Image"]):
         """The ids of pictures no message has shown since `before`, in milliseconds since 1970."""
         return await self.ids_up_to(user_id, str(self.model.ref_count.zero_index), score=before, limit=limit)
 
+    async def compressible_ids(self, user_id: str, *, limit: int) -> list[str]:
+        return await self.ids(user_id, COMPRESSIBLE, first=0, limit=limit)
+
     def session_key(self, user_id: str, session_id: str) -> str:
         """The key of a session, which lives a layer above; DoesNotExist when `session_id` cannot be an id."""
         if not is_id(session_id):
             raise DoesNotExist(f"session {session_id[:40]!r}")
         return owner_key(user_id, self.model.session_id.to, session_id)
+
+
+class DirectUploadManager(Manager["DirectUpload"]):
+    """Uploads under way. Redis lets them go when they expire; the next one to begin clears their index."""
+
+    def create(self, work: UnitOfWork, instance: "DirectUpload") -> None:
+        super().create(work, instance)
+        # The latest to begin is the last to expire.
+        for key in (instance.key, instance.indexes[0].key(instance.owner_id)):
+            work.write("expire", key, self.model.life)
+
+    def complete(self, work: UnitOfWork, upload: "DirectUpload", image_id: str) -> None:
+        """Note what became of it, once; its record stays, for who asks again."""
+        self.update(work, upload, image_id=image_id)
+
+    async def standing(self, user_id: str) -> tuple[list[str], int]:
+        """The ids of those that have expired, and how many are open."""
+        ids, total = await asyncio.gather(
+            self.ids_up_to(user_id, self.open_index, score=milliseconds(now()) - self.model.life, limit=STEP),
+            self.acount(user_id, self.open_index),
+        )
+        return ids, total - len(ids)
+
+    async def forget_all(self, user_id: str) -> None:
+        """Remove those of a deleted account."""
+        while ids := await self.ids(user_id, self.open_index, first=0, limit=STEP):
+            async with unit_of_work(user_id) as work:
+                self.remove_ids(work, self.open_index, ids)
+
+    @property
+    def open_index(self) -> str:
+        return self.model.indexes[0].name
 
 
 def usage_key(user_id: str) -> str:

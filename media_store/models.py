@@ -1,9 +1,17 @@
 """Pictures, and their bytes. Records say what they are; the bytes themselves lie in the storage."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Self
 
-from media_store.managers import UNFINISHED, BlobManager, ImageManager, UsageManager
+from media_store.managers import (
+    COMPRESSIBLE,
+    UNFINISHED,
+    BlobManager,
+    DirectUploadManager,
+    ImageManager,
+    UsageManager,
+)
 from nanobanana.redisdb.fields import (
     BooleanField,
     CounterField,
@@ -14,6 +22,7 @@ from nanobanana.redisdb.fields import (
     TextField,
     now,
 )
+from nanobanana.redisdb.ids import MILLISECOND
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.models import Model
 from nanobanana.redisdb.tallies import References, Total
@@ -63,6 +72,7 @@ class Image(Model):
     shows_in_browsers = BooleanField(default=True)
     blurhash = Nullable(TextField())
     colour = Nullable(TextField())  # the dominant one, #rrggbb
+    compressible = BooleanField(default=False)  # see services/compression.py
     is_processing = BooleanField(default=False)  # see services/processing.py
     failure = Nullable(TextField())  # what came of it when it is of no use, for people
     ref_count = CounterField(zero_index="images:unreferenced", counts=References("message", "image_ids"))
@@ -74,6 +84,7 @@ class Image(Model):
         Index("session:{session_id}:images", score="created_at"),
         Index("session:{session_id}:images:{type}", score="created_at"),
         Index(UNFINISHED, score="created_at", where="is_processing"),
+        Index(COMPRESSIBLE, score="created_at", where="compressible"),
     )
     objects = ImageManager()
 
@@ -96,3 +107,24 @@ class Usage(Model):
     bytes = CounterField(counts=Total("image", "size"))
 
     objects = UsageManager()
+
+
+class DirectUpload(Model):
+    """Bytes that are going to be put straight into the storage; the record goes by itself when it expires."""
+
+    kind = "upload"
+    life = 3_600_000
+    session_id = ReferenceField(to="session", may_dangle=True)
+    type = TextField()
+    mime = TextField()
+    size = IntegerField()
+    sha256 = Nullable(TextField())
+    created_at = DateTimeField(default=now)
+    image_id = Nullable(ReferenceField(to="image", may_dangle=True))  # what it was completed to
+
+    indexes = (Index("uploads", score="created_at", unless="image_id"),)
+    objects = DirectUploadManager()
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.created_at + self.life * MILLISECOND

@@ -32,6 +32,12 @@ class PictureInfo:
 
 
 @dataclass(frozen=True)
+class CompressedOriginal:
+    content: bytes
+    sha256: str  # of `content`, hexadecimal
+
+
+@dataclass(frozen=True)
 class PreparedPicture:
     """What is stored of a picture; while it was only cleaned, what needs its pixels is missing."""
 

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from media_store.links import media_url
 from media_store.models import STATUSES, UPLOADED, Image
 from media_store.pictures import KINDS
+from media_store.services.direct_uploads import Begun
 from media_store.variants import DISPLAY, ORIGINAL, THUMB, sizes_of
 from nanobanana.serializers import IdField, MomentField, TextField, timestamp
 
@@ -27,6 +28,24 @@ def validate_type(value: str) -> str:
 class UploadSerializer(serializers.Serializer):
     sessionId = IdField(help_text="The session it belongs to.")
     type = TextField(required=False, default=UPLOADED, max_length=32, validators=[TYPE], help_text=TYPE_HELP)
+
+
+class BeginUploadSerializer(UploadSerializer):
+    mime = serializers.ChoiceField(choices=MIMES, help_text="What the picture is.")
+    size = serializers.IntegerField(min_value=1, help_text="In bytes, exactly.")
+    sha256 = serializers.RegexField(
+        r"^[0-9a-f]{64}\Z", required=False, help_text="The hash of its bytes, hexadecimal."
+    )
+
+
+class DirectUploadSerializer(serializers.Serializer):
+    id = IdField(help_text="What to complete it by.")
+    method = serializers.ChoiceField(choices=("PUT",), help_text="How the bytes are sent.")
+    url = serializers.URLField(help_text="Where to; signed, for this one purpose, without a token.")
+    headers = serializers.DictField(
+        child=serializers.CharField(), help_text="What has to go with them, as it is."
+    )
+    expiresAt = MomentField(help_text="When the address ends.")
 
 
 class ImageSerializer(serializers.Serializer):
@@ -74,6 +93,16 @@ class FailureSerializer(serializers.Serializer):
     filename = serializers.CharField(help_text="The name of the file, or the id of the picture.")
     error = serializers.CharField(help_text="A code of docs/errors.md.")
     message = serializers.CharField(help_text="A sentence for people.")
+
+
+def render_begun(begun: Begun) -> dict[str, Any]:
+    return {
+        "id": begun.upload.id,
+        "method": "PUT",
+        "url": begun.address.url,
+        "headers": dict(begun.address.headers),
+        "expiresAt": timestamp(begun.expires_at),
+    }
 
 
 def render_image(image: Image) -> dict[str, Any]:

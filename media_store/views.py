@@ -12,9 +12,17 @@ from django.utils.cache import patch_vary_headers
 from accounts.models import User
 from accounts.viewsets import SignedInViewSet
 from media_store import links, rendering
-from media_store.calls import IMAGES, IMAGES_A_PAGE, MEDIA
+from media_store.calls import IMAGES, IMAGES_A_PAGE, INCOMING, MEDIA
+from media_store.calls import UPLOADS as DIRECT_UPLOADS
 from media_store.models import Image
-from media_store.serializers import UploadSerializer, render_image, validate_type
+from media_store.serializers import (
+    BeginUploadSerializer,
+    UploadSerializer,
+    render_begun,
+    render_image,
+    validate_type,
+)
+from media_store.services import direct_uploads
 from media_store.services import images as services
 from media_store.services.blobs import storage_key
 from media_store.services.images import Upload
@@ -24,6 +32,7 @@ from media_store.variants import MIME, ORIGINAL, VARIANTS, fitting
 from nanobanana.errors import Forbidden, UnsupportedMedia, ValidationFailed
 from nanobanana.forms import FORM, read_form
 from nanobanana.pagination import choice_of, listing, window_of
+from nanobanana.requests import chunks_of
 from nanobanana.serializers import validate
 from nanobanana.throttling import UPLOADS
 from nanobanana.viewsets import ViewSet
@@ -88,7 +97,7 @@ class ImageViewSet(SignedInViewSet):
         images = [render_image(image) for image in listed.objects]
         return self.answer({"images": images, "pagination": listed.pagination})
 
-    async def _form(self, name: str, *, most: int) -> tuple[Sequence[Upload], dict[str, str]]:
+    async def _form(self, name: str, *, most: int) -> tuple[Sequence[Upload], dict[str, Any]]:
         """The files of the field `name` and the other fields of a multipart body."""
         if self.request.content_type != FORM:
             raise UnsupportedMedia("Send the picture as multipart/form-data.")
@@ -102,6 +111,43 @@ class ImageViewSet(SignedInViewSet):
             raise ValidationFailed(details={name: [sentence]})
         uploads = [Upload(str(file.name), file.size or 0, file.file) for file in files]
         return uploads, {"session_id": fields["sessionId"], "type": fields["type"]}
+
+
+class DirectUploadViewSet(SignedInViewSet):
+    """Uploads whose bytes go past us."""
+
+    calls = DIRECT_UPLOADS
+    budgets = dict.fromkeys(DIRECT_UPLOADS, UPLOADS)
+
+    async def begin(self) -> HttpResponse:
+        fields = self.body(BeginUploadSerializer)
+        begun = await direct_uploads.begin_upload(
+            user=self.user, session_id=fields.pop("sessionId"), operation=self.operation(), **fields
+        )
+        return self.answer({"message": "Upload begun.", "upload": render_begun(begun)}, 201)
+
+    async def complete(self, upload_id: str) -> HttpResponse:
+        image = await direct_uploads.complete_upload(
+            user=self.user, upload_id=upload_id, operation=self.operation()
+        )
+        return self.answer({"message": "Image uploaded.", "image": render_image(image)}, 201)
+
+
+class IncomingViewSet(ViewSet):
+    """Where the bytes of direct uploads go that are kept on this machine: whoever has the address may."""
+
+    calls = INCOMING
+
+    async def receive(self, user_id: str, upload_id: str) -> HttpResponse:
+        query = self.request.GET
+        links.verify_upload(user_id, upload_id, query.get("e", ""), query.get("s", ""))
+        await direct_uploads.receive_upload(
+            user_id=user_id,
+            upload_id=upload_id,
+            mime=self.request.headers.get("Content-Type", ""),
+            chunks=chunks_of(self.request),
+        )
+        return self.answer({"message": "The bytes are here; complete the upload."})
 
 
 class MediaViewSet(ViewSet):

@@ -43,6 +43,7 @@ JSON_BODY = 1024 * 1024
 IN_MEMORY = 1024 * 1024  # of an upload; the rest goes to a temporary file
 MULTIPART_OVERHEAD = 64 * 1024
 IMPORT = "/api/sessions/import"
+UPLOADS = "/uploads/"
 
 get_storage()  # the SDK of a cloud takes a second to load: before the first request, not during it
 
@@ -73,7 +74,8 @@ class HTTPHandler(ASGIHandler):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             limit, refusal = limit_of(scope)
-            body, is_complete = await read_body(receive, limit)
+            unread = BytesIO(), True
+            body, is_complete = unread if is_streamed(scope) else await read_body(receive, limit)
         except RequestAborted:
             return
         with body:
@@ -139,6 +141,11 @@ def limit_of(scope: Scope) -> tuple[int, APIError]:
     return settings.MAX_FILE_SIZE * settings.MAX_FILES_AT_ONCE + MULTIPART_OVERHEAD, PayloadTooLarge()
 
 
+def is_streamed(scope: Scope) -> bool:
+    """Whether the view takes the body piece by piece (`requests.chunks_of`)."""
+    return scope["method"] == "PUT" and scope["path"].startswith(UPLOADS)
+
+
 async def client_left(receive: Receive) -> None:
     """Return when the client is gone, or has its whole answer."""
     while (await receive())["type"] != "http.disconnect":
@@ -179,6 +186,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         if message["type"] == "lifespan.startup":
             asyncio.get_running_loop().set_exception_handler(log_stray_error)
             of_this_process.spawn(vitals.keep_telling())
+            of_this_process.spawn(vitals.keep_asking_redis())
             await realtime.hub.start()
             logger.info("Process %d serves", os.getpid())
             await send({"type": "lifespan.startup.complete"})

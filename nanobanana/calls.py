@@ -41,6 +41,7 @@ class Call:
     status: int = 200
     body: type[serializers.Serializer] | None = None
     form: Fields | None = None  # files, besides the fields of `body`, as multipart/form-data
+    content: tuple[str, ...] = ()  # the media types of a body that is bytes
     query: Fields = field(default_factory=dict)
     path: Fields = field(default_factory=dict)  # of parameters that are no ids
     takes_if_match: bool = False

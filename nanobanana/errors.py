@@ -5,13 +5,15 @@
     │   ├── ValidationFailed validation_failed│   ├── EmailTaken email_taken
     │   └── MalformedBody malformed_body      │   ├── ImageInUse image_in_use
     ├── Unauthorized 401 unauthorized         │   ├── RequestInFlight request_in_flight
-    │   ├── TokenInvalid token_invalid        │   └── ImageQuotaExceeded image_quota_exceeded
-    │   └── CredentialsWrong wrong_credentials├── PreconditionFailed 412 precondition_failed
-    ├── Forbidden 403 forbidden               ├── PayloadTooLarge 413 payload_too_large
-    ├── NotFound 404 not_found                │   ├── ArchiveTooLarge archive_too_large
-    └── MethodNotAllowed 405 …                │   └── ByteQuotaExceeded byte_quota_exceeded
+    │   ├── TokenInvalid token_invalid        │   ├── ImageQuotaExceeded image_quota_exceeded
+    │   └── CredentialsWrong wrong_credentials│   └── UploadIncomplete upload_incomplete
+    ├── Forbidden 403 forbidden               ├── PreconditionFailed 412 precondition_failed
+    ├── NotFound 404 not_found                ├── PayloadTooLarge 413 payload_too_large
+    └── MethodNotAllowed 405 …                │   ├── ArchiveTooLarge archive_too_large
+                                              │   └── ByteQuotaExceeded byte_quota_exceeded
                                               ├── UnsupportedMedia 415 unsupported_media_type
                                               ├── UnreadablePicture 422 unreadable_picture
+                                              ├── UploadMismatch 422 upload_mismatch
                                               ├── InfectedFile 422 infected_file
                                               ├── UnreadableArchive 422 unreadable_archive
                                               ├── IdempotencyMismatch 422 idempotency_mismatch
@@ -125,6 +127,11 @@ class ImageQuotaExceeded(Conflict):
     message = "You have as many pictures as you may have; delete some first."
 
 
+class UploadIncomplete(Conflict):
+    code = "upload_incomplete"
+    message = "Its bytes have not come yet; put them first."
+
+
 class PreconditionFailed(APIError):
     status = 412
     code = "precondition_failed"
@@ -163,6 +170,14 @@ class UnreadablePicture(APIError):
     status = 422
     code = "unreadable_picture"
     message = "The picture is damaged and cannot be read."
+
+
+class UploadMismatch(APIError):
+    """`details` maps what was announced to what is wrong with it."""
+
+    status = 422
+    code = "upload_mismatch"
+    message = "What came is not what was announced."
 
 
 class UnreadableArchive(APIError):

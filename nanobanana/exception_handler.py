@@ -4,7 +4,7 @@ import logging
 import re
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import RequestAborted, RequestDataTooBig, SuspiciousOperation
 from django.http import HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from redis import exceptions as redis_errors
@@ -41,6 +41,8 @@ def translate(error: Exception) -> errors.APIError:
             return errors.ValidationFailed(details=sentences_by_field(error.detail))
         case RequestDataTooBig():
             return errors.PayloadTooLarge()
+        case RequestAborted():
+            return errors.BadRequest("The body ended before its end.")
         case SuspiciousOperation() | MultiPartParserError():
             return errors.MalformedBody()
     outage = _outage(error)

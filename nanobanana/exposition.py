@@ -1,6 +1,5 @@
 """The page that Prometheus reads: what all processes of this server counted, and how its services are."""
 
-import time
 from asyncio import gather
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -18,7 +17,6 @@ from nanobanana.redisdb.client import ask
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SERVICE_UP = "nanobanana_service_up", "Whether it answers: 1, or 0."
-REDIS_SECONDS = "nanobanana_redis_ping_seconds", "How long Redis took to answer a PING just now."
 REDIS_GAUGES = {  # by the name that INFO has for it
     "used_memory": ("nanobanana_redis_memory_bytes", "What Redis uses for data."),
     "maxmemory": ("nanobanana_redis_memory_limit_bytes", "What it may use; 0 is no limit of its own."),
@@ -47,7 +45,6 @@ class Reading(NamedTuple):
 
     problems: health.Problems
     info: Mapping[str, Any]
-    seconds: float  # that Redis took to answer
     jobs: Mapping[str, int]  # by state
     job_workers: int
 
@@ -68,7 +65,6 @@ class Services(Collector):
         info = self._reading.info
         if not info:
             return
-        yield GaugeMetricFamily(*REDIS_SECONDS, value=self._reading.seconds)
         yield from self._of_jobs()
         for key, named in REDIS_GAUGES.items():
             yield GaugeMetricFamily(*named, value=info[key])
@@ -93,15 +89,12 @@ async def page() -> bytes:
 async def _read() -> Reading:
     problems = await health.missing_services()
     if problems["redis"]:
-        return Reading(problems, {}, 0.0, {}, 0)
-    start = time.perf_counter()
+        return Reading(problems, {}, {}, 0)
     try:
-        await ask("PING")
-        seconds = time.perf_counter() - start
         info, jobs, workers = await gather(ask("INFO"), job_queue.figures(), job_queue.workers_alive())
-        return Reading(problems, info, seconds, jobs, workers)
+        return Reading(problems, info, jobs, workers)
     except (RedisError, OSError, TimeoutError) as error:  # it went away just now
-        return Reading({**problems, "redis": str(error)}, {}, 0.0, {}, 0)
+        return Reading({**problems, "redis": str(error)}, {}, {}, 0)
 
 
 def _rendered(reading: Reading) -> bytes:

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import Retry
+from dramatiq.errors import ConnectionClosed, Retry
 from dramatiq.message import Message
 from dramatiq.middleware import Retries
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from nanobanana.job_queue import (
     DEAD_AFTER,
@@ -20,6 +20,7 @@ from nanobanana.job_queue import (
     HEARTBEATS,
     NAMESPACE,
     QUEUE,
+    SCRIPTS,
     key_of,
     messages_key,
 )
@@ -57,6 +58,7 @@ class JobBroker(RedisBroker):
             maintenance_chance=0,  # recover_jobs.lua does it
             heartbeat_timeout=int(DEAD_AFTER * 1000),
         )
+        self._keep = client.register_script((SCRIPTS / "keep_job.lua").read_bytes())
         self._consumed: set[str] = set()
         self._heard_at: dict[str, float] = {}
         self._put_back: set[str] = set()
@@ -83,7 +85,10 @@ class JobBroker(RedisBroker):
         if not is_silent and not self.client.llen(key_of(queue_name)):
             return []
         self._heard_at[queue_name] = time.monotonic()
-        return self._dispatch("fetch")(queue_name, prefetch)
+        try:
+            return self._dispatch("fetch")(queue_name, prefetch)
+        except ResponseError as error:  # Redis is full, or a replica now: a line in the log, no trace
+            raise ConnectionClosed(error) from None
 
     def do_enqueue(self, queue_name: str, _: str, data: bytes) -> None:
         """Under the job's own id, so that it is known whether the job waits already."""
@@ -101,7 +106,7 @@ class JobBroker(RedisBroker):
     def keep(self, message: Any) -> None:
         """Write down what a message that is under way has come to."""
         name = messages_key(message.queue_name)
-        insist(lambda: self.client.hset(name, message.message_id, message.encode()))
+        insist(lambda: self._keep(keys=[name], args=[message.message_id, message.encode()]))
 
     def put_back(self, identifier: str) -> None:
         """Let somebody else begin with this job anew, when dramatiq takes it for done."""

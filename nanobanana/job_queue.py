@@ -83,7 +83,10 @@ async def add(message: Message[Any]) -> bool:
 
 async def add_due(periodic: Iterable[tuple[Message[Any], float]]) -> int:
     """Put those jobs into the queue whose period, in seconds, is over."""
-    keys = (SCHEDULE, key_of(QUEUE), messages_key(QUEUE), messages_key(DELAYED))
+    keys = (
+        *(SCHEDULE, key_of(QUEUE), messages_key(QUEUE), messages_key(DELAYED)),
+        *(key_of(FAILED), messages_key(FAILED)),
+    )
     arguments: list[str | bytes | int] = []
     for message, period in periodic:
         arguments += (message.message_id, round(period * 1000), message.encode())
@@ -91,7 +94,7 @@ async def add_due(periodic: Iterable[tuple[Message[Any], float]]) -> int:
 
 
 async def recover() -> int:
-    """Give what dead workers had to the others."""
+    """Give what dead workers had to the others, and what nobody has; how many jobs it was."""
     now = time.time()
     dead, expired = round((now - DEAD_AFTER) * 1000), round((now - FAILURES_KEPT) * 1000)
     keys = (HEARTBEATS, key_of(FAILED), messages_key(FAILED))

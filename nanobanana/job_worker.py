@@ -27,6 +27,7 @@ from redis.exceptions import RedisError  # noqa: E402
 from accounts.services.deletion import finish_deletion, finish_deletions  # noqa: E402
 from chats.services.purge import purge_due  # noqa: E402
 from chats.services.trash import remove_session  # noqa: E402
+from media_store.services.compression import compress_due  # noqa: E402
 from media_store.services.processing import check_pictures, prepare_picture  # noqa: E402
 from media_store.services.sweep import sweep_due  # noqa: E402
 from media_store.storage import get_storage  # noqa: E402
@@ -41,6 +42,7 @@ from nanobanana.request_ids import begin_request, note_user  # noqa: E402
 
 JOBS: tuple[Job[...], ...] = (
     check_pictures,
+    compress_due,
     finish_deletion,
     finish_deletions,
     prepare_picture,
@@ -49,9 +51,9 @@ JOBS: tuple[Job[...], ...] = (
     sweep_due,
 )
 
-LONGEST_SLEEP = 1000  # milliseconds until a waiting job is noticed
+LONGEST_SLEEP = 300  # milliseconds until a waiting job is noticed
 TICK = 5.0  # seconds between looks at what is due, and at who died
-GRACE = 10.0  # seconds that running jobs have when the process is told to stop
+GRACE = 5.0  # seconds that running jobs have when the process is told to stop
 REST = 5.0  # seconds that those cut short then have to say so
 
 logger = logging.getLogger(__name__)
@@ -118,7 +120,7 @@ class JobWorker:
         self._running.add(task)
         try:
             async with asyncio.timeout(job.time_limit) as limit:
-                with counted(JOB_RUNS, job=job.name), JOB_SECONDS.labels(job.name).time():
+                with counted(JOB_RUNS, name=job.name), JOB_SECONDS.labels(job.name).time():
                     await job(**arguments)
         except TimeoutError as error:
             if limit.expired():
@@ -139,7 +141,7 @@ class JobWorker:
         while True:
             try:
                 if recovered := await job_queue.recover():
-                    logger.warning("%d jobs of workers that died are given to others", recovered)
+                    logger.warning("%d jobs are given to others: the worker that had them died", recovered)
                 await job_queue.add_due(periodic)
             except (RedisError, OSError) as error:
                 logger.warning("The queue of jobs is out of reach: %s", error)

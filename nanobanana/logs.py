@@ -27,8 +27,11 @@ OURS = ("nanobanana", "accounts", "chats", "media_store", "realtime")
 SIGNING = ("botocore", "urllib3", "oss2")  # their chatter holds signatures, whatever level the others have
 # The query of an address, a JSON Web Token, a Bearer's token, an e-mail address, a password in a URL.
 SECRETS = re.compile(
-    r"(?<=\?)\S+|\beyJ[\w.-]+|(?<=\bBearer )\S+|[^\s<>\"'(:,]+@[^\s<>\"'),]+\.[^\s<>\"'),]+|(?<=://)\S*@"
+    r"(?<=\?)\S+|\beyJ[\w.-]+|(?<=\bBearer )\S+|(?<=://)[^\s/]*@"
+    # Each run of signs is looked at once: otherwise a long line would take as long as its length squared.
+    r"|(?<![^\s<>\"'(:,@])[^\s<>\"'(:,@]++@[^\s<>\"'),@]+\.[^\s<>\"'),@]+"
 )
+LONGEST = 20_000  # characters of a value
 HIDDEN = "…"
 TELL_EVERY = 60  # seconds, of lines that were lost
 SECRET_NAMES = re.compile(r"(?i)(?:.*_)?(?:password|token|secret|ticket|authorization|cookie|text|email)")
@@ -120,7 +123,7 @@ def hide_secrets(logger: Any, method: str, event: Event) -> Event:
         if SECRET_NAMES.fullmatch(name):
             event[name] = HIDDEN
         elif not isinstance(value, int | float | datetime | None):
-            readable = str(value).encode("utf-8", "backslashreplace").decode()
+            readable = str(value)[:LONGEST].encode("utf-8", "backslashreplace").decode()
             event[name] = SECRETS.sub(HIDDEN, readable)
     return event
 

@@ -76,12 +76,12 @@ UPLOADED_BYTES = Counter(
 
 # ---- jobs
 JOB_RUNS = Counter(
-    "nanobanana_job_runs", "Tries that ended, by outcome.", ["job", "outcome"], registry=REGISTRY
+    "nanobanana_job_runs", "Tries that ended, by outcome.", ["name", "outcome"], registry=REGISTRY
 )
 JOB_SECONDS = Histogram(
     "nanobanana_job_seconds",
     "How long they took.",
-    ["job"],
+    ["name"],
     buckets=(0.01, 0.1, 0.5, 1, 5, 30, 60, 300, 1800),
     registry=REGISTRY,
 )
@@ -107,6 +107,15 @@ POOL_REFUSALS = Counter(
     ["pool"],
     registry=REGISTRY,
 )
+
+# ---- Redis; more of it comes from Redis itself, in nanobanana/exposition.py
+REDIS_SECONDS = Histogram(
+    "nanobanana_redis_ping_seconds",
+    "How long Redis took to answer a PING of a process, once a second.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+    registry=REGISTRY,
+)
+REDIS_SILENCES = Counter("nanobanana_redis_silences", "Those that it did not answer.", registry=REGISTRY)
 
 # ---- the processes
 WORKER_STARTS = Counter("nanobanana_worker_starts", "Processes that began to serve.", registry=REGISTRY)

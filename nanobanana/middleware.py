@@ -93,7 +93,10 @@ class CrossOrigin(CorsMiddleware):
         if "HTTP_ORIGIN" in request.META or request.method == "OPTIONS":
             return await super().__acall__(request)
         response = await self.get_response(request)
-        patch_vary_headers(response, ("origin",))
+        if "Vary" in response:
+            patch_vary_headers(response, ("origin",))
+        else:
+            response["Vary"] = "origin"
         return response
 
 

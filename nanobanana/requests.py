@@ -1,10 +1,12 @@
 """A request as views get it: Django's, made without what nothing here reads."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
 from typing import IO, Any
 
+from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest
 
 from nanobanana.errors import APIError
 
@@ -64,3 +66,13 @@ def name_in_meta(name: bytes) -> str:
     if b"_" in name:
         return ""
     return OTHER_NAMES.get(name) or "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
+
+
+async def chunks_of(request: HttpRequest) -> AsyncIterator[bytes]:
+    """The body of a request that was not read before, as it comes; RequestAborted when its sender leaves."""
+    message: dict[str, Any] = {"more_body": True}
+    while message.get("more_body"):
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise RequestAborted
+        yield message.get("body", b"")

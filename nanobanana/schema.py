@@ -130,7 +130,7 @@ class CallSchema(AutoSchema):
 
     def get_tags(self) -> list[str]:
         tag = self.path.removeprefix("/api").split("/")[1]
-        named = {"auth", "sessions", "messages", "search", "images", "media", "sync"}
+        named = {"auth", "sessions", "messages", "search", "images", "uploads", "media", "sync"}
         return [tag if tag in named else "server"]
 
     def get_auth(self) -> list[dict[str, Any]]:
@@ -168,6 +168,8 @@ class CallSchema(AutoSchema):
 
     def _get_request_body(self, direction: str = "request") -> dict[str, Any] | None:
         call = self.call
+        if call.content:
+            return {"content": {media_type: {} for media_type in call.content}, "required": True}
         if call.body is None and call.form is None:
             return None
         if call.form is None:

@@ -32,7 +32,7 @@ class Validator:
         self._serializer = serializer
         self._fields = [(field.field_name, field) for field in serializer._writable_fields]
         for name, field in self._fields:  # what `_values_of` knows nothing of
-            assert field.source == name, name
+            assert len(field.source_attrs) == 1, name
             assert not hasattr(serializer, f"validate_{name}"), name
 
     def run(self, data: Any) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Validator:
         for name, field in self._fields:
             value = data.get(name, serializers.empty)
             try:
-                values[name] = field.run_validation(value)
+                values[field.source] = field.run_validation(value)
             except serializers.SkipField:
                 pass  # it need not be there
         return values

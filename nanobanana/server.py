@@ -76,15 +76,15 @@ class Backoff:
         return True
 
 
-class JobWorker:
-    """One process that does jobs, which can be started again when it has ended."""
+class Child:
+    """One process, which can be started again when it has ended."""
 
     def __init__(self) -> None:
         self.backoff = Backoff()
         self.start()
 
     def start(self) -> None:
-        self._run("nanobanana.job_worker", str(os.getpid()))
+        raise NotImplementedError
 
     def _run(self, module: str, *arguments: str, inherited: Sequence[int] = ()) -> None:
         python_path = filter(None, (str(PROJECT), os.environ.get("PYTHONPATH")))
@@ -117,7 +117,14 @@ class JobWorker:
             self._process.wait()
 
 
-class Worker(JobWorker):
+class JobWorker(Child):
+    """One process that does jobs."""
+
+    def start(self) -> None:
+        self._run("nanobanana.job_worker", str(os.getpid()))
+
+
+class Worker(Child):
     """One process that serves."""
 
     def __init__(self, application: str, listener: socket.socket, shutdown_delay: int) -> None:
@@ -219,7 +226,7 @@ class Supervisor:
             self._job_workers = [JobWorker() for _ in range(self._job_workers_wanted)]
 
     @property
-    def _all_workers(self) -> list[JobWorker]:
+    def _all_workers(self) -> list[Child]:
         return [*self._workers, *self._job_workers]
 
     def _look_after_redis(self) -> None:
@@ -230,7 +237,7 @@ class Supervisor:
             logger.error("The embedded Redis ended with code %s; it is started again.", exit_code)
             self._redis.launch()
 
-    def _look_after(self, worker: JobWorker) -> None:
+    def _look_after(self, worker: Child) -> None:
         if worker.exit_code is None or self._reload_on:  # a broken source file waits for its next change
             return
         if not self._was_ready:

@@ -102,6 +102,7 @@ ALIYUN_ENDPOINT = env.url("ALIYUN_ENDPOINT")
 MAX_FILE_SIZE = env.size("MAX_FILE_SIZE", "10MB")
 PROCESS_IN_BACKGROUND_ABOVE = env.size("PROCESS_IN_BACKGROUND_ABOVE", "5MB")
 DECODERS = env.integer("DECODERS", usable_cores(), at_least=1, at_most=64)  # of one process
+COMPRESS_ORIGINALS = env.boolean("COMPRESS_ORIGINALS", True)
 CLAMAV_URL = env.url("CLAMAV_URL", schemes=("tcp", "unix"))
 CLAMAV_WHEN_DOWN = env.choice("CLAMAV_WHEN_DOWN", "refuse", ("refuse", "accept"))
 MEDIA_URL_EXPIRES_IN = env.seconds("MEDIA_URL_EXPIRES_IN", "24h")

@@ -2,7 +2,7 @@
 
 from django.urls import include, path, re_path
 
-from media_store.views import MediaViewSet
+from media_store.views import IncomingViewSet, MediaViewSet
 from nanobanana.documentation import DocumentationViewSet, SchemaViewSet
 from nanobanana.views import HealthViewSet, MetricsViewSet, UnknownViewSet
 
@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/docs", DocumentationViewSet.as_view({"get": "page"})),
     path("api/docs/<str:name>", DocumentationViewSet.as_view({"get": "file"})),
     path("media/<str:user_id>/<str:image_id>/<str:variant>", MediaViewSet.as_view({"get": "retrieve"})),
+    path("uploads/<str:user_id>/<str:upload_id>", IncomingViewSet.as_view({"put": "receive"})),
     path("health", HealthViewSet.as_view({"get": "retrieve"})),
     path("health/live", HealthViewSet.as_view({"get": "live"})),
     path("health/ready", HealthViewSet.as_view({"get": "ready"})),

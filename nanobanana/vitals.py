@@ -6,10 +6,33 @@ import sys
 import time
 from pathlib import Path
 
-from nanobanana.metrics import LOOP_DELAY, WORKER_CPU, WORKER_MEMORY, WORKER_STARTS, WORKERS
+from redis.exceptions import RedisError
+
+from nanobanana.metrics import (
+    LOOP_DELAY,
+    REDIS_SECONDS,
+    REDIS_SILENCES,
+    WORKER_CPU,
+    WORKER_MEMORY,
+    WORKER_STARTS,
+    WORKERS,
+)
+from nanobanana.redisdb.client import ask
 
 INTERVAL = 1.0  # seconds
 STATM = Path("/proc/self/statm")
+
+
+async def keep_asking_redis() -> None:
+    """How long it takes to answer, as a request finds it: with the delays of this process."""
+    while True:
+        start = time.perf_counter()
+        try:
+            await ask("PING")
+            REDIS_SECONDS.observe(time.perf_counter() - start)
+        except (RedisError, OSError, TimeoutError):  # who needs it says so in the log
+            REDIS_SILENCES.inc()
+        await asyncio.sleep(INTERVAL)
 
 
 async def keep_telling() -> None:

@@ -1,12 +1,12 @@
 """Whoever follows a user's log: a socket, or a long poll."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from accounts.models import User
 from accounts.services.access import Visitor
 from nanobanana.events import EVERY_DEVICE
 from nanobanana.metrics import RECOVERIES, RESYNCS
-from nanobanana.redisdb.event_log import Cursor
+from nanobanana.redisdb.event_log import Cursor, LogEntry
 from realtime.close_codes import CloseCode
 from realtime.frames import Frame
 from realtime.roll import Roll
@@ -25,6 +25,13 @@ class Listener:
         self.device_id = visitor.device_id
         self.session_ids = set(session_ids)
         self.cursor = Cursor("", 0)
+
+    def take(self, entries: Sequence[LogEntry]) -> list[LogEntry]:
+        """Move on to the last of these, which are in order; those that are new to it, and meant for it."""
+        behind = self.cursor.offset
+        if entries and entries[-1].cursor.offset > behind:
+            self.cursor = entries[-1].cursor
+        return [entry for entry in entries if entry.cursor.offset > behind and self.hears(entry.audience)]
 
     def hears(self, audience: str) -> bool:
         return audience == EVERY_DEVICE or audience in self.session_ids

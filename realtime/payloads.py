@@ -11,7 +11,6 @@ from chats.serializers import render_message, render_session
 from media_store.models import Image
 from media_store.serializers import render_image
 from nanobanana.redisdb.event_log import LogEntry
-from nanobanana.redisdb.keys import split_owner_key
 from nanobanana.redisdb.models import Model
 from realtime.frames import DataEvent, Frame, encode, moment_of
 
@@ -55,7 +54,7 @@ def _encoded(entry: LogEntry, payload: dict[str, Any]) -> Frame:
 
 
 def _instance(owner_id: str, key: str, pairs: Sequence[str]) -> Model:
-    kind, _, identifier = split_owner_key(key)[1].partition(":")
+    _, kind, identifier = key.rsplit(":", 2)
     return MODELS[kind].from_hash(owner_id, identifier, pairs)
 
 

@@ -157,25 +157,18 @@ class Subscription:
 
     def _hand_out(self, entries: Sequence[LogEntry], listeners: Iterable[Listener]) -> None:
         """Hand each listener what is new to it, at once; an entry is encoded once, if anybody hears it."""
-        frames: dict[Cursor, Frame] = {}
+        frames: dict[int, Frame] = {}
         deliveries = 0
         for listener in listeners:
-            taken = [entry for entry in entries if self._takes(listener, entry)]
+            taken = listener.take(entries)
             for entry in taken:
-                if entry.cursor not in frames:
-                    frames[entry.cursor] = data_frame(self.user_id, entry)
+                if entry.cursor.offset not in frames:
+                    frames[entry.cursor.offset] = data_frame(self.user_id, entry)
             if taken:
-                listener.send(*[frames[entry.cursor] for entry in taken])
+                listener.send(*[frames[entry.cursor.offset] for entry in taken])
                 deliveries += len(taken)
         if deliveries:
             DELIVERIES.inc(deliveries)
-
-    def _takes(self, listener: Listener, entry: LogEntry) -> bool:
-        """Move the listener on to this entry; whether it is new to it, and meant for it."""
-        if entry.cursor.offset <= listener.cursor.offset:
-            return False
-        listener.cursor = entry.cursor
-        return listener.hears(entry.audience)
 
     def _resync(self, head: Cursor) -> None:
         for listener in self.listeners:

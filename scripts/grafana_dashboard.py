@@ -93,7 +93,7 @@ ROWS = {
     ],
     "Redis and the storage": [
         Graph("Services that answer", "short", {"{{service}}": "min by (service) (nanobanana_service_up)"}),
-        Graph("Redis, a PING", "s", {"{{instance}}": "nanobanana_redis_ping_seconds"}),
+        Graph("Redis, a PING", "s", three_quantiles("nanobanana_redis_ping_seconds")),
         Graph(
             "Redis, memory",
             "bytes",
@@ -119,6 +119,7 @@ ROWS = {
             {
                 "keys deleted": f"max(increase(nanobanana_redis_evicted_keys_total{RATE}))",
                 "writes not kept": "1 - min(nanobanana_redis_keeps_writes)",
+                "not answered": f"sum(increase(nanobanana_redis_silences_total{RATE}))",
                 "no master": "1 - min(nanobanana_redis_is_master)",
             },
         ),
@@ -128,9 +129,9 @@ ROWS = {
         Graph(
             "Jobs done, by outcome",
             "cps",
-            {"{{job}} {{outcome}}": rate("nanobanana_job_runs_total", "job", "outcome")},
+            {"{{name}} {{outcome}}": rate("nanobanana_job_runs_total", "name", "outcome")},
         ),
-        Graph("Duration (p95)", "s", {"{{job}}": quantile(0.95, "nanobanana_job_seconds", "job")}),
+        Graph("Duration (p95)", "s", {"{{name}}": quantile(0.95, "nanobanana_job_seconds", "name")}),
     ],
     "Pictures and pools": [
         Graph(

@@ -51,7 +51,7 @@ async def stage(server: WebServer) -> AsyncIterator[Stage]:
             alice=alice,
             ids=ids,
             bad_tokens=await bad_tokens_of(alice),
-            secrets=set(secrets_of(await things_of(alice, ids))),
+            secrets={ids["uploadId"], *secrets_of(await things_of(alice, ids))},
             before=await things_of(alice, ids),
         )
 

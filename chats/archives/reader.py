@@ -24,7 +24,7 @@ from chats.archives.zip_file import LONGEST_LINE, BoundedZipFile, Limits
 from chats.archives.zip_stream import pool
 from chats.services.archives import ImageRecord, MessageRecord, SessionRecord
 from nanobanana import strict_json
-from nanobanana.errors import ArchiveTooLarge, UnreadableArchive
+from nanobanana.errors import APIError, ArchiveTooLarge, ByteQuotaExceeded, UnreadableArchive
 from nanobanana.exception_handler import sentences_by_field
 from nanobanana.serializers import validate
 
@@ -57,6 +57,12 @@ class ArchiveReader:
 
     async def picture(self, image: ImageRecord) -> bytes:
         return await pool.run(self._zip.read, image.filename, settings.MAX_FILE_SIZE)
+
+    def refuse(self, image: ImageRecord, error: APIError) -> None:
+        """One picture that is none, and nothing is brought in; a quota is no fault of the archive."""
+        if isinstance(error, ByteQuotaExceeded):
+            raise error
+        raise UnreadableArchive(details={image.filename: [error.message]}) from error
 
     async def messages(self, session: SessionRecord) -> AsyncIterator[list[MessageRecord]]:
         """The messages of a session, in the order of the archive, some at a time."""

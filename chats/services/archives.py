@@ -8,14 +8,17 @@ later (drafts.py).
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from io import BytesIO
 from typing import Any, Protocol
 
+from django.conf import settings
+
 from accounts.models import User
 from accounts.services.access import changes_of
+from chats.managers import NOTES
 from chats.models import (
     ARCHIVED,
     LATEST,
@@ -28,14 +31,14 @@ from chats.models import (
 from chats.services.drafts import DRAFT_LIFE, add_to_draft, begin_draft, discard_draft, expect_draft
 from media_store.models import Image
 from media_store.services.images import Upload, enlist, import_image, remove_imported
-from nanobanana.errors import APIError, ByteQuotaExceeded, UnreadableArchive
+from nanobanana.errors import APIError
 from nanobanana.events import SessionCreated
 from nanobanana.progress import Advance
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.indexes import Index
 from nanobanana.redisdb.managers import Page, Related, Window, from_related
-from nanobanana.redisdb.unit_of_work import Operation
+from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork
 
 MESSAGES_AT_ONCE = 50  # which can have 150 KB each
 OTHERS_AT_ONCE = 500
@@ -153,9 +156,11 @@ class SessionRecord:
     title_origin: str
     created_at: datetime
     updated_at: datetime
-    pinned_at: datetime | None
-    archived_at: datetime | None
-    tags: list[str]
+    pinned_at: datetime | None = None
+    archived_at: datetime | None = None
+    tags: list[str] = field(default_factory=list)
+    new_id: str | None = None  # which it is to have here
+    is_trashed: bool = False  # it comes to the trash, as of now
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,9 @@ class Archive(Protocol):
     def images(self) -> Sequence[ImageRecord]: ...
 
     async def picture(self, image: ImageRecord) -> bytes: ...
+
+    def refuse(self, image: ImageRecord, error: APIError) -> None:
+        """Raise what a picture that cannot be taken means for all, or go on without it."""
 
     def messages(self, session: SessionRecord) -> AsyncIterator[Sequence[MessageRecord]]: ...
 
@@ -230,10 +238,11 @@ class _Import:
                 tags=record.tags,
                 pinned_at=record.pinned_at,
                 archived_at=record.archived_at,
+                id=record.new_id,
             )
         for image in self.archive.images:
             await self._keep_drafts()
-            self.images[image.id] = await self._add_image(image)
+            await self._add_image(image)
             self.advance(1)
         for record in self.archive.sessions:
             await self._add_messages(record)
@@ -267,22 +276,20 @@ class _Import:
                 yield draft
 
     async def _publish(self, drafts: list[HiddenSession], operation: Operation | None) -> list[Session]:
-        sessions = []
         shown = {draft.id for draft in drafts}
+        trashed = {record.new_id for record in self.archive.sessions if record.is_trashed}
+        if trashed:
+            await NOTES.note(self.user.id, now() + timedelta(days=settings.TRASH_DAYS))
         async with changes_of(self.user, operation) as work:
-            for draft in drafts:
-                expect_draft(work, draft)
-                session = Session.objects.receive(work, draft)
-                work.emit(SessionCreated(session_id=session.id), session)
-                sessions.append(session)
+            sessions = [_shown(work, draft, is_trashed=draft.id in trashed) for draft in drafts]
             enlist(work, [image for image in self.images.values() if image.session_id in shown])
         return sessions
 
-    async def _add_image(self, record: ImageRecord) -> Image:
+    async def _add_image(self, record: ImageRecord) -> None:
         draft = self.drafts[record.session_id]
         content = await self.archive.picture(record)
         try:
-            return await import_image(
+            self.images[record.id] = await import_image(
                 user=self.user,
                 session_id=draft.id,
                 type=record.type,
@@ -291,9 +298,9 @@ class _Import:
                 expect=partial(expect_draft, draft=draft),
             )
         except APIError as error:
-            if error.status in {413, 415, 422} and not isinstance(error, ByteQuotaExceeded):
-                raise UnreadableArchive(details={record.filename: [error.message]}) from error
-            raise
+            if error.status not in {413, 415, 422}:
+                raise
+            self.archive.refuse(record, error)
 
     async def _add_messages(self, record: SessionRecord) -> None:
         ids: dict[str, str] = {}
@@ -312,7 +319,7 @@ class _Import:
             role=record.role,
             text=record.text,
             params=record.params,
-            image_ids=[self.images[image_id].id for image_id in record.image_ids],
+            image_ids=[self.images[each].id for each in record.image_ids if each in self.images],
             edited_of=ids[record.edited_of] if record.edited_of else None,
             created_at=record.created_at,
             updated_at=record.updated_at,
@@ -323,3 +330,12 @@ class _Import:
         for draft in self.drafts.values():
             if draft.removable_at - now() < DRAFT_LIFE / 2:
                 await add_to_draft(user=self.user, draft=draft, messages=[])
+
+
+def _shown(work: UnitOfWork, draft: HiddenSession, *, is_trashed: bool) -> Session:
+    expect_draft(work, draft)
+    if is_trashed:
+        return TrashedSession.objects.receive(work, draft, deleted_at=now())
+    session = Session.objects.receive(work, draft)
+    work.emit(SessionCreated(session_id=session.id), session)
+    return session

@@ -40,11 +40,12 @@ async def begin_draft(
     tags: Sequence[str] = (),
     pinned_at: datetime | None = None,
     archived_at: datetime | None = None,
+    id: str | None = None,
 ) -> HiddenSession:
-    """Make an empty session that nobody sees."""
+    """Make an empty session that nobody sees; under a new id, unless there is one for it."""
     draft = HiddenSession(
         user.id,
-        new_id(at=created_at),
+        id or new_id(at=created_at),
         title=title,
         title_origin=title_origin,
         created_at=created_at,

@@ -1,23 +1,26 @@
-"""A process that decodes pictures: `python -m media_store.decoders.child CHANNEL TURNS CORES SECONDS BYTES`.
+"""A process that decodes pictures: `python -m media_store.decoders.child CHANNEL TURNS CORES LIMIT…`.
 
 CHANNEL is the number of an inherited socket, on which an empty line says that the process is ready. Then each
 request is a line of JSON with two files, one to read and one to write; each answer is a line of JSON.
-TURNS is the file of `turns.py`; SECONDS of CPU time for a picture and BYTES of memory are the limits.
+TURNS is the file of `turns.py`; the limits are seconds of CPU time for a picture, bytes, and a niceness.
 The process knows no setting and no secret, and ends with who started it.
 """
 
+import hashlib
 import json
+import os
 import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from media_store import imaging
+from media_store.compression import compressed
 from media_store.decoders.turns import Turns
 from media_store.pictures import PreparedPicture
 from nanobanana.errors import APIError
@@ -52,22 +55,37 @@ def make_variant(source: BinaryIO, target: BinaryIO, turns: Turns, variant: str)
     return {}
 
 
+def compress(source: BinaryIO, target: BinaryIO, turns: Turns, mime: str) -> Answer:
+    smaller = compressed(source.read(), mime)
+    if smaller is None:
+        return {"sha256": None}
+    target.write(smaller)
+    return {"sha256": hashlib.sha256(smaller).hexdigest()}
+
+
 CALLS: dict[str, Callable[..., Answer]] = {
     "clean": clean,
     "prepare": prepare,
     "make_variant": make_variant,
+    "compress": compress,
 }
 
 
-def main(channel_number: int, turns_path: str, cores: int, seconds: float, memory: int) -> None:
+def main(channel: int, turns_path: str, cores: int, seconds: float, memory: int, niceness: int) -> None:
     limit_memory(memory)
+    os.nice(niceness)
     turns = Turns(Path(turns_path), cores)
-    with socket.socket(fileno=channel_number) as channel:
-        channel.sendall(b"\n")
-        while request := receive(channel):
-            with turns.place(), limited_time(seconds):
+    with socket.socket(fileno=channel) as asker:
+        asker.sendall(b"\n")
+        while request := receive(asker):
+            with place_for(request[0], turns), limited_time(seconds):
                 answer = answer_to(*request, turns)
-            channel.sendall(json.dumps(answer).encode() + b"\n")
+            asker.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def place_for(request: Answer, turns: Turns) -> AbstractContextManager[object]:
+    """To clean takes little, and an upload waits for it: it does not wait for those that decode."""
+    return nullcontext() if request["call"] == "clean" else turns.place()
 
 
 def receive(channel: socket.socket) -> tuple[Answer, int, int] | None:
@@ -102,5 +120,5 @@ def limited_time(seconds: float) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    _, channel, turns, cores, seconds, memory = sys.argv
-    main(int(channel), turns, int(cores), float(seconds), int(memory))
+    _, channel, turns, cores, seconds, memory, niceness = sys.argv
+    main(int(channel), turns, int(cores), float(seconds), int(memory), int(niceness))

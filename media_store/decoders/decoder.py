@@ -23,6 +23,7 @@ from nanobanana.errors import (
 )
 
 PROJECT = Path(__file__).resolve().parents[2]
+ONE_THREAD = {"VIPS_CONCURRENCY": "1", "RAYON_NUM_THREADS": "1"}
 PICTURES = 500  # that one process decodes before another takes its place, should a decoder leak
 REFUSALS = {refusal.code: refusal for refusal in (PayloadTooLarge, UnreadablePicture, UnsupportedMedia)}
 
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 class Limits(NamedTuple):
     seconds: float = 20.0  # of CPU time for a picture; the largest ones take 3
     memory: int = 1 << 30  # bytes; the largest ones take 700 MB
+    niceness: int = 0  # towards others on this machine, 19 is the most
     patience: float = 120.0  # seconds for an answer, waiting for a turn included
 
 
@@ -47,11 +49,11 @@ class Decoder:
         self._channel.settimeout(limits.patience)
         self._answers = self._channel.makefile("rb")
         self._pictures_left = PICTURES
-        numbers = map(str, (cores, limits.seconds, limits.memory))
+        numbers = map(str, (cores, limits.seconds, limits.memory, limits.niceness))
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", f"{__package__}.child", str(theirs.fileno()), str(turns), *numbers],
-                env={"PYTHONPATH": str(PROJECT), "VIPS_CONCURRENCY": "1"},  # no secrets
+                env={"PYTHONPATH": str(PROJECT), **ONE_THREAD},  # and no secrets
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for who asks, and it may need the answer
                 pass_fds=[theirs.fileno()],

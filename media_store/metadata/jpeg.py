@@ -22,13 +22,13 @@ class Segment(NamedTuple):
 
 
 def strip(data: bytes) -> bytes:
-    segments = list(_segments(data))
-    if sum(segment.marker == SOS for segment in segments) > MAX_SCANS:
+    found = list(segments(data))
+    if sum(segment.marker == SOS for segment in found) > MAX_SCANS:
         raise UnreadablePicture("The picture consists of too many scans.")
-    return b"".join([bytes([0xFF, SOI]), *map(_kept, segments), bytes([0xFF, EOI])])
+    return b"".join([bytes([0xFF, SOI]), *map(_kept, found), bytes([0xFF, EOI])])
 
 
-def _segments(data: bytes) -> Iterator[Segment]:
+def segments(data: bytes) -> Iterator[Segment]:
     """Every segment up to the first EOI; an MPO's further pictures come after that."""
     reader = Reader(data, position=2)
     start = _next_marker(data, reader.position)

@@ -23,16 +23,16 @@ class Chunk(NamedTuple):
 
 
 def strip(data: bytes) -> bytes:
-    header, *chunks = _chunks(data)
+    header, *others = chunks(data)
     if header.type != b"IHDR":
         raise UnreadablePicture
-    tags = next((exif.only_orientation(chunk.body) for chunk in chunks if chunk.type == b"eXIf"), b"")
-    kept = [chunk.raw for chunk in chunks if chunk.type in KEPT]
+    tags = next((exif.only_orientation(chunk.body) for chunk in others if chunk.type == b"eXIf"), b"")
+    kept = [chunk.raw for chunk in others if chunk.type in KEPT]
     # The tags go to the front, so that a reader knows which way is up before it has the pixels.
     return b"".join([SIGNATURE, header.raw, _chunk(b"eXIf", tags) if tags else b"", *kept])
 
 
-def _chunks(data: bytes) -> Iterator[Chunk]:
+def chunks(data: bytes) -> Iterator[Chunk]:
     """Every chunk up to IEND; what follows is no part of the picture."""
     reader = Reader(data, position=len(SIGNATURE))
     type = b""

@@ -145,6 +145,16 @@ async def discard(blob: Blob) -> None:
         logger.warning("Bytes below %s may stay for an hour: %s", prefix_of(blob.owner_id, blob.id), error)
 
 
+def lend_place(work: UnitOfWork, place_id: str, *, until: datetime) -> None:
+    """Let others write below an id that is no blob's, by this commit, until then; noted as a release is."""
+    Blob.objects.doom_id(work, place_id, until)
+
+
+async def clear_place(*, user_id: str, place_id: str) -> None:
+    """Remove what is there by now; what still comes goes when the place is no longer lent."""
+    await _remove_soon(user_id, [place_id])
+
+
 async def remove_if_gone(*, user_id: str, blob_id: str) -> None:
     """Remove what was written below a blob that was removed meanwhile."""
     try:

@@ -13,10 +13,10 @@ from django.conf import settings
 from accounts.models import User
 from accounts.services.access import changes_of
 from media_store import clamav, decoding
-from media_store.models import Blob, Image, Usage
+from media_store.models import Blob, DirectUpload, Image, Usage
 from media_store.pictures import PreparedPicture
 from media_store.quotas import expect_room, require_room, told_what_is_used
-from media_store.services import blobs, processing
+from media_store.services import blobs, compression, processing
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
@@ -30,6 +30,8 @@ from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work,
 CLEANED_AT_ONCE = 100
 STEP = 500  # records removed at once
 TRIES = 10  # to remove pictures that messages come to show meanwhile
+Settling = Callable[[UnitOfWork, Image], None]
+
 NO_IMAGE = "There is no such image."
 NO_SESSION = "There is no such session."
 
@@ -76,28 +78,38 @@ async def list_session_images(
 
 
 async def upload_image(
-    *, user: User, session_id: str, type: str, upload: Upload, operation: Operation | None = None
+    *,
+    user: User,
+    session_id: str,
+    type: str,
+    upload: Upload,
+    operation: Operation | None = None,
+    settle: Settling = lambda work, image: None,
 ) -> Image:
-    """Store a picture with its thumbnail: bytes first, then the record, which so never lacks them."""
+    """Store a picture with its thumbnail: bytes first, then the record, which so never lacks them.
+
+    `settle` adds to the commit what goes along with it.
+    """
     with counted(UPLOADS, type=type):
-        image = await _upload_image(user, session_id, type, upload, operation)
+        image = await _upload_image(user, session_id, type, upload, operation, settle)
     UPLOADED_BYTES.labels(type).inc(upload.size)
     return image
 
 
 async def _upload_image(
-    user: User, session_id: str, type: str, upload: Upload, operation: Operation | None
+    user: User, session_id: str, type: str, upload: Upload, operation: Operation | None, settle: Settling
 ) -> Image:
-    if upload.size > settings.MAX_FILE_SIZE:
-        raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
-    await _require_session(user, session_id)
+    require_size(upload.size)
+    await require_session(user=user, session_id=session_id)
     await require_room(user=user, size=upload.size, operation=operation)
     is_large = upload.size > settings.PROCESS_IN_BACKGROUND_ABOVE
     if is_large:
         await processing.announce(user.id)
-    picture = await (_clean(upload) if is_large else _prepare(upload))
+    looking = _clean(upload) if is_large else _prepare(upload)
+    picture, _ = await asyncio.gather(looking, compression.announce(user.id))
     image = _new_image(user, session_id, type, picture)
-    await _store(user, image, picture, partial(_commit, user, image, operation))
+    image.compressible = compression.is_compressible(image.mime)
+    await _store(user, image, picture, partial(_commit, user, image, operation, settle))
     if image.is_processing:
         await processing.prepare_picture.enqueue_or_leave(user_id=user.id, image_id=image.id)
     return image
@@ -107,7 +119,7 @@ async def upload_images(
     *, user: User, session_id: str, type: str, uploads: Sequence[Upload], operation: Operation | None = None
 ) -> list[Outcome]:
     """Store several pictures; one that fails does not stop the others, and each can be repeated by itself."""
-    await _require_session(user, session_id)
+    await require_session(user=user, session_id=session_id)
     operations = [
         operation and replace(operation, id=f"{operation.id}:{number}") for number in range(len(uploads))
     ]
@@ -147,6 +159,20 @@ async def remove_imported(*, user: User, images: Sequence[Image]) -> None:
         page = await Image.objects.aget_many(user.id, ids)
         await _discard_for_good(user.id, [image for image in page.objects if image.ref_count == 0])
     await blobs.remove_doomed(user_id=user.id)
+
+
+def require_size(size: int) -> None:
+    if size > settings.MAX_FILE_SIZE:
+        raise PayloadTooLarge(f"A picture may have at most {settings.MAX_FILE_SIZE} bytes.")
+
+
+async def require_session(*, user: User, session_id: str) -> None:
+    """Fail before the work, not after it; the commit asks again."""
+    await list_session_images(user=user, session_id=session_id, type=None, window=Window(limit=1))
+
+
+def expect_session(work: UnitOfWork, session_id: str) -> None:
+    work.expect_exists(Image.objects.session_key(work.owner_id, session_id), NotFound(NO_SESSION))
 
 
 async def delete_image(*, user: User, image_id: str, operation: Operation | None = None) -> None:
@@ -190,6 +216,7 @@ async def remove_everything(*, user_id: str, **_: object) -> None:
 
 async def remove_what_is_left(*, user_id: str) -> None:
     await _remove_all_in(user_id, "images")
+    await DirectUpload.objects.forget_all(user_id)
     async with unit_of_work(user_id) as work:
         work.write("delete", Usage(user_id, user_id).key)
     await blobs.remove_everything(user_id=user_id)
@@ -220,8 +247,9 @@ async def _remove_unshown_of(user_id: str, session_id: str, window: Window) -> W
     for _ in range(TRIES):
         page = await Image.objects.apage_of_session(user_id, session_id, window)
         unshown = [image for image in page.objects if image.ref_count == 0]
+        kept = [image for image in page.objects if image.ref_count > 0]
         try:
-            await _discard_for_good(user_id, unshown)
+            await _discard_for_good(user_id, unshown, kept)
         except CommitRefused:
             continue
         last = page.objects[-1] if page.objects else None
@@ -231,10 +259,14 @@ async def _remove_unshown_of(user_id: str, session_id: str, window: Window) -> W
     raise Conflict
 
 
-async def _discard_for_good(user_id: str, images: list[Image]) -> None:
-    if not images:
+async def _discard_for_good(user_id: str, images: list[Image], kept: Sequence[Image] = ()) -> None:
+    """Discard pictures; those that are kept stand in the list of all, also if they were a draft's."""
+    if not images and not kept:
         return
     async with unit_of_work(user_id) as work:
+        for image in kept:
+            work.expect_exists(image)
+        enlist(work, kept)
         for image in images:
             work.expect_equal(image, "ref_count")
             Image.objects.discard_for_good(work, image)
@@ -319,9 +351,12 @@ async def _store(
     return image
 
 
-async def _commit(user: User, image: Image, operation: Operation | None, blob: Blob) -> None:
+async def _commit(
+    user: User, image: Image, operation: Operation | None, settle: Settling, blob: Blob
+) -> None:
     async with told_what_is_used(user, image.size), changes_of(user, operation) as work:
-        work.expect_exists(Image.objects.session_key(user.id, image.session_id), NotFound(NO_SESSION))
+        expect_session(work, image.session_id)
+        settle(work, image)
         expect_room(work, image)
         blobs.hold(work, blob)
         Image.objects.create(work, image)

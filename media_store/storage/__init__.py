@@ -4,7 +4,7 @@ from functools import cache
 
 from django.conf import settings
 
-from media_store.storage.base import Address, ObjectNotFound, Storage, StorageUnavailable
+from media_store.storage.base import Address, ObjectNotFound, Storage, StorageUnavailable, UploadAddress
 from media_store.storage.local import LocalStorage
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ObjectNotFound",
     "Storage",
     "StorageUnavailable",
+    "UploadAddress",
     "get_storage",
     "make_storage",
 ]

@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from oss2.exceptions import ClientError, OssError, RequestError, ServerError
 
 from media_store.storage import cloud
-from media_store.storage.base import Address
+from media_store.storage.base import Address, UploadAddress
 from media_store.storage.cloud import SHA256, CloudStorage, Failure, Head, KeyPage
 
 LONGEST_PAUSE = 0.5  # seconds before the second attempt
@@ -102,6 +102,18 @@ class OssBucket:
     def presign(self, key: str, life: int, headers: Mapping[str, str]) -> Address:
         wanted = {f"response-{name.lower()}": value for name, value in headers.items()}
         return Address(self._bucket.sign_url("GET", key, life, params=wanted, slash_safe=True), life)
+
+    def presign_put(self, key: str, size: int, mime: str, life: int) -> UploadAddress:
+        headers = {"Content-Type": mime}
+        url = self._bucket.sign_url(
+            "PUT",
+            key,
+            life,
+            headers={**headers, "Content-Length": str(size)},
+            slash_safe=True,
+            additional_headers={"content-length"},
+        )
+        return UploadAddress(url, headers, life)
 
 
 def attempt_twice(call: Callable[[], Result]) -> Result:

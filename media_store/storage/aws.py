@@ -20,7 +20,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from media_store.storage import cloud
-from media_store.storage.base import Address
+from media_store.storage.base import Address, UploadAddress
 from media_store.storage.cloud import SHA256, CloudStorage, Failure, Head, KeyPage
 
 # Credentials of a role end by themselves; the SDK renews them ten minutes before, at the latest.
@@ -120,13 +120,27 @@ class S3Bucket:
         )
 
     def presign(self, key: str, life: int, headers: Mapping[str, str]) -> Address:
-        credentials = self._session.get_credentials()
-        if credentials and credentials.get_frozen_credentials().token:
-            life = min(life, LIFE_BY_TEMPORARY_CREDENTIALS)
+        life = self._possible(life)
         wanted = {f"Response{name.replace('-', '')}": value for name, value in headers.items()}
         parameters = {"Bucket": self._name, "Key": key, **wanted}
         url = self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=life)
         return Address(url, life)
+
+    def presign_put(self, key: str, size: int, mime: str, life: int) -> UploadAddress:
+        life = self._possible(life)
+        headers = {"Content-Type": mime}
+        if self._encryption:
+            headers["x-amz-server-side-encryption"] = self._encryption["ServerSideEncryption"]
+        bound = {"ContentType": mime, "ContentLength": size, **self._encryption}
+        parameters = {"Bucket": self._name, "Key": key, **bound}
+        url = self._client.generate_presigned_url("put_object", Params=parameters, ExpiresIn=life)
+        return UploadAddress(url, headers, life)
+
+    def _possible(self, life: int) -> int:
+        """How long what is signed now stays good, at most so long."""
+        credentials = self._session.get_credentials()
+        is_temporary = credentials and credentials.get_frozen_credentials().token
+        return min(life, LIFE_BY_TEMPORARY_CREDENTIALS) if is_temporary else life
 
 
 def _config(endpoint: str | None) -> Config:

@@ -32,6 +32,14 @@ class Address(NamedTuple):
     life: int
 
 
+class UploadAddress(NamedTuple):
+    """Where anybody can put an object for `life` seconds, without us, by a PUT with these headers."""
+
+    url: str
+    headers: Mapping[str, str]
+    life: int
+
+
 class Storage(Protocol):
     """Objects of bytes under keys of ours, `<userId>/<blobId>/<variant>`.
 
@@ -62,6 +70,9 @@ class Storage(Protocol):
         The answer there has these headers (of Content-Type, Content-Disposition and Cache-Control), and the
         address may live for less than was asked for. Whether the object is there is not looked at.
         """
+
+    async def presign_put(self, key: str, *, size: int, mime: str, life: int) -> UploadAddress | None:
+        """Where who may put exactly `size` bytes of that type does so; None where they come to us."""
 
     async def delete(self, key: str) -> None:
         """Remove the object; one that is not there is no error."""

@@ -12,7 +12,15 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 from media_store.pictures import KINDS
-from media_store.storage.base import CHUNK_SIZE, KEY, Address, ObjectNotFound, StorageUnavailable, checked
+from media_store.storage.base import (
+    CHUNK_SIZE,
+    KEY,
+    Address,
+    ObjectNotFound,
+    StorageUnavailable,
+    UploadAddress,
+    checked,
+)
 from nanobanana.errors import APIError, StorageFull
 from nanobanana.pools import BoundedPool
 
@@ -101,6 +109,8 @@ class Bucket(Protocol):
 
     def presign(self, key: str, life: int, headers: Mapping[str, str]) -> Address: ...
 
+    def presign_put(self, key: str, size: int, mime: str, life: int) -> UploadAddress: ...
+
 
 class CloudStorage:
     """The storage in `bucket`; whoever may look is sent there, or to `cdn_base_url`, which is not signed."""
@@ -140,6 +150,9 @@ class CloudStorage:
             return Address(f"{self._cdn_base_url}/{checked(key)}", life)
         # In a thread: signing takes half a millisecond, but the credentials of a role may have to be fetched.
         return await self._run(self._bucket.presign, checked(key), min(life, LONGEST_LIFE), headers)
+
+    async def presign_put(self, key: str, *, size: int, mime: str, life: int) -> UploadAddress:
+        return await self._run(self._bucket.presign_put, checked(key), size, mime, min(life, LONGEST_LIFE))
 
     async def delete(self, key: str) -> None:
         await self._run(self._bucket.delete, [checked(key)])

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import tempfile
+import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,17 @@ class LocalStorage:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
 
     async def put(self, key: str, data: bytes) -> None:
-        await self._run(_write, self._path(key), data)
+        await self._run(_insist, _write, self._path(key), data)
+
+    async def receive(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        """Keep what comes under `key`, unless `chunks` raises; never more of it in memory than a chunk."""
+        draft = await self._run(_insist, _Draft, self._path(key))
+        try:
+            async for chunk in chunks:
+                await self._run(draft.write, chunk)
+            await self._run(draft.keep)
+        finally:
+            self._threads.submit(draft.discard)
 
     async def open(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         file, chunk = await self._run(_open_and_read, self._path(key), start, length)
@@ -52,6 +63,9 @@ class LocalStorage:
 
     async def presign(self, key: str, *, life: int, headers: Mapping[str, str]) -> None:
         return None  # who has a link to a file of this machine gets it through this server
+
+    async def presign_put(self, key: str, *, size: int, mime: str, life: int) -> None:
+        return None
 
     async def delete(self, key: str) -> None:
         await self._run(_delete, self._path(key), self.root)
@@ -121,27 +135,49 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(path: Path, data: bytes) -> None:
+class _Draft:
+    """A file beside `path` that takes its place once it is whole. Its calls come from different threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        _make_directory(path.parent)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+        self._file, self._name = os.fdopen(descriptor, "wb"), Path(name)
+        self._turn = threading.Lock()  # a write whose caller was cancelled goes on in its thread
+
+    def write(self, data: bytes) -> None:
+        with self._turn:
+            self._file.write(data)
+
+    def keep(self) -> None:
+        with self._turn:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._name.replace(self._path)
+            _sync_directory(self._path.parent)
+
+    def discard(self) -> None:
+        """Close it; what was not kept is gone."""
+        with self._turn:
+            self._file.close()
+            self._name.unlink(missing_ok=True)
+
+
+def _insist(write: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+    """Do it again when a neighbour's deletion removes the directory, or the draft in it, meanwhile."""
     for _ in range(WRITE_ATTEMPTS):
-        # A neighbour's deletion may remove the directory while it is still empty: then make it again.
         with suppress(FileNotFoundError):
-            _make_directory(path.parent)
-            _replace(path, data)
-            return _sync_directory(path.parent)
-    raise OSError(errno.EBUSY, "The directory vanishes again and again", str(path.parent))
+            return write(*arguments)
+    raise OSError(errno.EBUSY, "The directory vanishes again and again")
 
 
-def _replace(path: Path, data: bytes) -> None:
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".")
+def _write(path: Path, data: bytes) -> None:
+    draft = _Draft(path)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        Path(draft).replace(path)
-    except OSError:
-        Path(draft).unlink(missing_ok=True)
-        raise
+        draft.write(data)
+        draft.keep()
+    finally:
+        draft.discard()
 
 
 def _make_directory(directory: Path) -> None:

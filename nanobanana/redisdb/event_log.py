@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import orjson
 
@@ -33,8 +33,7 @@ class Event(Protocol):
     def ids(self) -> dict[str, str]: ...
 
 
-@dataclass(frozen=True, order=True)
-class Cursor:
+class Cursor(NamedTuple):
     """A position in an owner's log. Offsets count within an epoch; another epoch is another log.
 
     The epoch of an owner without a log is "".
@@ -55,8 +54,7 @@ class Cursor:
         return cls(match[1], int(match[2]))
 
 
-@dataclass(frozen=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """One event as the log holds it; `objects` are (key, hash as pairs) as they stood after the change."""
 
     cursor: Cursor

@@ -16,6 +16,7 @@ from nanobanana.redisdb.ids import EPOCH, MILLISECOND, is_id
 from nanobanana.redisdb.tallies import Tally
 
 T = TypeVar("T")
+EMPTY: dict[str, Callable[[], Any]] = {"{}": dict, "[]": list}  # in JSON
 VALUES_REMEMBERED = 8192  # of times and numbers each: lists show the same ones again and again
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 
@@ -212,8 +213,8 @@ class JSONField(Field[Any]):
             raise FieldError(f"{self.name} takes what JSON can say: {error}.") from error
 
     def to_python(self, stored: str) -> Any:
-        if stored == "{}":  # most are empty
-            return {}
+        if stored in EMPTY:  # most are
+            return EMPTY[stored]()
         return _from_json(stored)
 
 

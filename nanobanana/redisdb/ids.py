@@ -8,6 +8,7 @@ Ids made for another time, of what is copied or brought in, have a count in the 
 those of one millisecond stand in the order they were made too.
 """
 
+import hashlib
 import re
 import secrets
 import time
@@ -41,6 +42,19 @@ def new_id(*, at: datetime | None = None) -> str:
     time_bits = (milliseconds << FRACTION_BITS) | (nanoseconds << FRACTION_BITS) // 1_000_000
     _last_time = max(time_bits, _last_time + 1)
     return _encode((_last_time << RANDOM_BITS) | secrets.randbits(RANDOM_BITS))
+
+
+def named_id(name: str, *, at: datetime) -> str:
+    """The id of something from elsewhere: the same each time, for its name there and its time.
+
+    ValueError for a moment that no id has.
+    """
+    milliseconds = (at - EPOCH) // MILLISECOND
+    if milliseconds < 0:
+        raise ValueError("There are no ids of before 1970.")
+    bits = FRACTION_BITS + RANDOM_BITS
+    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()) % (1 << bits)
+    return _encode((milliseconds << bits) | digest)
 
 
 def is_id(value: object) -> bool:

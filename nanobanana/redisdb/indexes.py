@@ -54,6 +54,11 @@ class Index:
         """The fields that decide where in it."""
         return (self.score, self.lead) if self.lead else (self.score,)
 
+    @cached_property
+    def places(self) -> frozenset[str | None]:
+        """The fields whose change takes more than another score."""
+        return frozenset((*self.scope, self.lead, *([self.score] if self.each else [])))
+
     def key(self, owner_id: str, **scope: Any) -> str:
         return owner_key(owner_id, self.name.format(**scope) if scope else self.name)
 

@@ -266,11 +266,12 @@ class Manager(Generic[M]):
         """
         self._refuse_counters(changes)
         stored, absent = self._split(changes)
+        key = instance.key
         work.expect_exists(instance)
         if stored:
-            work.write("set", instance.key, *stored)
+            work.write("set", key, *stored)
         if absent:
-            work.write("unset", instance.key, *absent)
+            work.write("unset", key, *absent)
         for index in self.model.indexes:
             self._move(work, index, instance, changes)
         work.refresh(instance)
@@ -334,8 +335,7 @@ class Manager(Generic[M]):
             work.write("unindex", owner_key(work.owner_id, index), *ids)
 
     def _move(self, work: UnitOfWork, index: Index, instance: M, changes: dict[str, Any]) -> None:
-        places = {*index.scope, index.lead} | ({index.score} if index.each else set())
-        if not changes.keys().isdisjoint(places):
+        if not index.places.isdisjoint(changes):
             self._replace_entries(work, index, instance, changes)
         elif index.score in changes:
             self._sort_anew(work, index, instance, changes)

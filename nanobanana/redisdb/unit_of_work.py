@@ -136,8 +136,9 @@ class UnitOfWork:
 
     def refresh(self, instance: Model) -> None:
         """After the commit, have this instance hold what is stored then."""
-        self._index_of(instance.key)
-        self._subjects[instance.key] = instance
+        key = instance.key
+        self._index_of(key)
+        self._subjects[key] = instance
 
     # ---- commit
     async def commit(self) -> None:

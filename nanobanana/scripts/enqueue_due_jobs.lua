@@ -1,7 +1,7 @@
 -- Puts periodic jobs into their queue whose time has come; one that still waits or runs is left out this time.
 --
 -- KEYS  [1] the hash of when each was due last, ms   [2] the queue   [3] its messages
---       [4] the messages that are delayed
+--       [4] the messages that are delayed   [5] the queue of failures   [6] its messages
 -- ARGV  the id, the period in ms and the message of each job
 -- Returns how many were put there
 local time = redis.call('TIME')
@@ -14,6 +14,8 @@ for each = 1, #ARGV, 3 do
     if redis.call('HEXISTS', KEYS[3], id) + redis.call('HEXISTS', KEYS[4], id) == 0 then
       redis.call('HSET', KEYS[3], id, message)
       redis.call('RPUSH', KEYS[2], id)
+      redis.call('ZREM', KEYS[5], id) -- that it failed before is over
+      redis.call('HDEL', KEYS[6], id)
       count = count + 1
     end
   end

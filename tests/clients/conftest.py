@@ -22,6 +22,7 @@ NOT_FOR_CLIENTS = {
     ("get", "/metrics"),
     ("get", "/health/live"),  # these are for what watches and balances
     ("get", "/health/ready"),
+    ("put", "/uploads/{userId}/{uploadId}"),
     ("get", "/media/{userId}/{imageId}/{variant}"),
 }
 QUICK = Backoff(first=0.01, longest=0.05)

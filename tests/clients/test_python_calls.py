@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.conf import settings
 from nanobanana_client import ApiError, MemoryTokens, NanobananaClient, Tokens
 
 from nanobanana.schema import schema
@@ -30,7 +31,10 @@ class Recorder(httpx.AsyncClient):
         self.calls.add((response.request.method.lower(), template_of(path)))
 
 
-async def test_every_call_has_a_method_that_works(server: WebServer, alice: Person) -> None:
+async def test_every_call_has_a_method_that_works(
+    server: WebServer, alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "PUBLIC_BASE_URL", server.url)  # where direct uploads are sent
     http = Recorder()
     store = MemoryTokens(Tokens(alice.phone.token, alice.phone.refresh_token))
     async with NanobananaClient(server.url, store=store, http=http) as client:
@@ -147,6 +151,8 @@ async def images(client: NanobananaClient) -> None:
         image.id
     ]
     assert len([each async for each in client.images.each(limit=1)]) == 3
+    direct = await client.images.upload_directly(session.id, picture(), "image/png", type="generated")
+    assert (direct.mime, direct.type) == ("image/png", "generated")
     await client.images.delete(image.id)
     assert (await client.images.cleanup()).failed == []
 

@@ -10,6 +10,9 @@ import os
 import random
 from pathlib import Path
 
+import pytest
+from django.conf import settings
+
 from nanobanana.schema import schema
 from tests.clients.bad_network import BadNetwork, bad_network
 from tests.clients.conftest import NOT_FOR_CLIENTS
@@ -24,8 +27,14 @@ TIME = 60  # seconds
 
 
 async def test_all_checks_pass(
-    node: list[str], built: Path, server: WebServer, alice: Person, mallory: Person
+    node: list[str],
+    built: Path,
+    server: WebServer,
+    alice: Person,
+    mallory: Person,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(settings, "PUBLIC_BASE_URL", server.url)  # where direct uploads are sent
     async with (
         bad_network(server.port) as watched,
         bad_network(server.port) as cutting,

@@ -189,7 +189,7 @@ def test_a_decoder_knows_no_secret(decoders_of: Pool) -> None:
     (pid,) = idle(decoders)
     environment = Path(f"/proc/{pid}/environ").read_text()
     names = {variable.partition("=")[0] for variable in environment.split("\0") if variable}
-    assert names == {"PYTHONPATH", "VIPS_CONCURRENCY"}
+    assert names == {"PYTHONPATH", "VIPS_CONCURRENCY", "RAYON_NUM_THREADS"}
 
 
 def test_a_decoder_ends_with_who_started_it(decoders_of: Pool) -> None:

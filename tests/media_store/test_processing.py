@@ -1,7 +1,6 @@
 """Files over PROCESS_IN_BACKGROUND_ABOVE: answered at once, decoded by a worker."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -216,19 +215,19 @@ async def test_a_job_that_was_never_enqueued_is_found(
 
 
 async def test_a_killed_worker_s_picture_is_processed_by_another_once(
-    alice: Person, session: dict[str, Any]
+    alice: Person, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    toy_jobs.be_quick(monkeypatch.setattr)
     client = get_client()
     await client.delete(toy_jobs.STARTS)
     await client.set("toy:hang", 1)
     await alice.phone.listen(session["id"])
-    async with toys_in_another_process(), toys_in_another_process():
+    async with toys_in_another_process() as killed:
         image = await upload(alice, session)
-        [killed] = await until(lambda: client.lrange(toy_jobs.STARTS, 0, -1))
-        os.kill(int(killed), signal.SIGKILL)
-        await until(lambda: client.lindex(toy_jobs.STARTS, 1))
-        await client.delete("toy:hang")
-        await until_done()
+        await until(lambda: client.llen(toy_jobs.STARTS))
+        killed.send_signal(signal.SIGKILL)
+    await client.delete("toy:hang")
+    await process()
     assert (await look(alice, image))["status"] == "ready"
     assert await alice.phone.heard_types(at_least=2) == ["image_created", "image_updated"]
     assert await inconsistencies([alice.id]) == []

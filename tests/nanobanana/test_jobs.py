@@ -172,17 +172,22 @@ async def test_what_is_left_for_later_fails_nothing(monkeypatch: pytest.MonkeyPa
 
 
 # ---- dying
-async def test_a_killed_worker_s_job_is_done_by_another_with_one_effect() -> None:
+async def test_a_killed_worker_s_job_is_done_by_another_with_one_effect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    toy_jobs.be_quick(monkeypatch.setattr)
     client = get_client()
     await client.set("toy:hang", 1)
-    async with toys_in_another_process(), toys_in_another_process():
+    async with toys_in_another_process() as killed:
         await toy_jobs.slow.enqueue(name="one")
-        [killed] = await until(lambda: client.lrange(toy_jobs.STARTS, 0, -1))
-        os.kill(int(killed), signal.SIGKILL)
-        await until(lambda: has_length(toy_jobs.STARTS, 2))
-        await client.delete("toy:hang")
-        await until_done()
-    assert await client.lindex(toy_jobs.STARTS, 1) != killed
+        await until(lambda: has_length(toy_jobs.STARTS, 1))
+        async with working(toy_jobs.slow):
+            await asyncio.sleep(2 * job_queue.DEAD_AFTER)  # who is busy is not dead
+            killed.send_signal(signal.SIGKILL)
+            await until(lambda: has_length(toy_jobs.STARTS, 2))
+            await client.delete("toy:hang")
+            await until_done()
+    assert await client.lrange(toy_jobs.STARTS, 0, -1) == [str(killed.pid), str(os.getpid())]
     assert await client.lrange(toy_jobs.EFFECTS, 0, -1) == ["one"]
 
 
@@ -190,16 +195,51 @@ async def has_length(key: str, length: int) -> bool:
     return await get_client().llen(key) == length
 
 
-async def test_a_worker_told_to_stop_gives_back_what_it_cannot_finish() -> None:
-    client = get_client()
-    await client.set("toy:hang", 1)
-    async with toys_in_another_process() as process:
-        await toy_jobs.slow.enqueue(name="one")
-        await until(lambda: client.lrange(toy_jobs.STARTS, 0, -1))
-        process.terminate()
-        assert await process.wait() == 0
-    assert await client.lrange(job_queue.key_of(job_queue.QUEUE), 0, -1) == ["toy slow one"]
-    assert await client.zrange(job_queue.HEARTBEATS, 0, -1, withscores=True) != []
+async def test_a_job_that_nobody_has_is_done() -> None:
+    runs: list[dict[str, Any]] = []
+    record = recording(runs)
+    await record.enqueue(n=1)
+    await get_client().delete(job_queue.key_of(job_queue.QUEUE))
+    assert await record.enqueue(n=1) is False
+    async with working(record):
+        await until_done()
+    assert runs == [{"n": 1}]
+
+
+async def test_what_others_did_meanwhile_leaves_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was taken for dead goes on, and fails."""
+
+    @job("fail late", retries=0)
+    async def fail_late() -> None:
+        await get_client().delete(job_queue.messages_key(job_queue.QUEUE))
+        raise ValueError
+
+    async with working(fail_late):
+        await fail_late.enqueue()
+        await until_done()
+        await asyncio.sleep(0.2)
+        assert await failures() == []
+        assert await fail_late.enqueue()
+
+
+async def test_a_worker_told_to_stop_gives_back_what_it_cannot_finish(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(job_worker, "GRACE", 0.1)
+    begun = asyncio.Event()
+
+    @job("hang", retries=0)
+    async def hang() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    worker = job_worker.JobWorker([hang], at_once=1)
+    worker.start()
+    await hang.enqueue()
+    await begun.wait()
+    await worker.stop()
+    assert await get_client().lrange(job_queue.key_of(job_queue.QUEUE), 0, -1) == ["hang"]
+    assert await failures() == []
     assert await job_queue.workers_alive() == 0
 
 
@@ -226,22 +266,20 @@ async def test_a_lost_redis_loses_no_job(redis_server: RunningRedis) -> None:
     await get_client().delete("toy:survived")
 
 
-async def test_serve_has_jobs_done_and_replaces_a_worker_that_died(tmp_path: Path) -> None:
+async def test_serve_has_jobs_done(tmp_path: Path) -> None:
     with served(tmp_path / "logs", JOB_WORKERS="1") as server:
-        [killed] = await until(job_workers)
-        os.kill(killed, signal.SIGKILL)
-        [replaced] = await until(lambda: job_workers(but=killed))
+        [worker] = await until(job_workers)
         await until(job_queue.workers_alive)
         async with httpx.AsyncClient() as http:
             answer = await http.get(f"{server.url}/health/ready")
         assert answer.json()["services"]["jobs"] == "ok"
-    assert not psutil.pid_exists(replaced)
+    assert not psutil.pid_exists(worker)
 
 
-async def job_workers(but: int | None = None) -> list[int]:
+async def job_workers() -> list[int]:
     """Those of this process's children's children."""
     family = psutil.Process().children(recursive=True)
-    return [process.pid for process in family if process.pid != but and is_job_worker(process)]
+    return [process.pid for process in family if is_job_worker(process)]
 
 
 def is_job_worker(process: psutil.Process) -> bool:
@@ -267,6 +305,21 @@ async def test_it_is_done_again_in_the_next_period() -> None:
     runs: list[dict[str, Any]] = []
     async with working(recording(runs, every=0.2)):
         await until(lambda: asyncio.sleep(0, len(runs) >= 3))
+
+
+async def test_a_periodic_job_that_failed_is_done_again_in_the_next_period() -> None:
+    runs: list[int] = []
+
+    @job("fail once", every=0.2, retries=0)
+    async def fail_once() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise ValueError
+
+    async with working(fail_once):
+        await until(lambda: asyncio.sleep(0, len(runs) >= 2))
+        await until_done()
+        assert await failures() == []
 
 
 async def test_a_periodic_job_that_still_runs_is_not_enqueued_again() -> None:

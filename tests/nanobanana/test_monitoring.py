@@ -62,6 +62,10 @@ def test_whatever_is_asked_for_is_given(expression: str) -> None:
     assert grouped <= set.union(of_prometheus, *(given[name] for name, _ in asked))
 
 
+def test_no_label_is_one_of_prometheus_s_own() -> None:
+    assert not set.union(*series_given().values()) & {"job", "instance"}
+
+
 def test_everything_given_is_on_the_dashboard() -> None:
     asked = {name for expression in expressions_of_dashboard() for name, _ in series_in(expression)}
     shown = {re.sub(r"_(?:bucket|count|sum)$", "", name) for name in asked}

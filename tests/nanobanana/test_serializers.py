@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rest_framework import serializers
 
-from nanobanana.serializers import IdField, IdListField, TextField, timestamp, validate
+from nanobanana.serializers import IdField, IdListField, SwitchField, TextField, timestamp, validate
 
 
 class Note(serializers.Serializer):
@@ -16,6 +16,7 @@ class Note(serializers.Serializer):
     text = TextField(required=False, allow_blank=True)
     imageId = IdField(required=False, allow_null=True)
     imageIds = IdListField(required=False, max_length=3)
+    isPinned = SwitchField(required=False, source="is_pinned")
 
 
 def refused(data: Any) -> Any:
@@ -36,6 +37,8 @@ def test_unknown_fields_are_left_out_and_absent_ones_stay_absent() -> None:
         {"title": 1, "text": None, "imageIds": [1, "a"], "imageId": []},
         {"title": "x" * 9, "imageIds": list("abcd")},
         {"title": " x "},
+        {"title": "One", "isPinned": True},
+        {"title": "One", "isPinned": "yes"},
     ],
 )
 def test_the_short_way_comes_to_what_drf_does(data: Any) -> None:

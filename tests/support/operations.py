@@ -11,7 +11,7 @@ from tests.support.people import Person, picture
 
 # What the fields of bodies that are ids are ids of.
 NOUNS = {"imageIds": "imageId", "editedOf": "messageId"}
-IDS = ("sessionId", "messageId", "imageId", "deviceId", "userId")
+IDS = ("sessionId", "messageId", "imageId", "deviceId", "userId", "uploadId")
 EXAMPLES: dict[str, Any] = {
     "email": "somebody.of.the.matrix@example.com",
     "currentPassword": "not the password",
@@ -21,6 +21,7 @@ EXAMPLES: dict[str, Any] = {
     "type": "uploaded",
     "name": "swagger-ui.css",
     "q": "message",
+    "sha256": "0" * 64,
 }
 FILES = {"image": picture, "images": picture, "archive": lambda: zipped(small())}
 
@@ -61,9 +62,10 @@ class Operation:
 
     @property
     def _fields(self) -> dict[str, Any]:
-        if not self.media_type:
+        described = self.content["requestBody"]["content"][self.media_type] if self.media_type else {}
+        if "schema" not in described:  # no body, or bytes
             return {}
-        reference = self.content["requestBody"]["content"][self.media_type]["schema"]["$ref"]
+        reference = described["schema"]["$ref"]
         return schema()["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
 
     def _parameters(self, place: str) -> list[dict[str, Any]]:
@@ -114,5 +116,7 @@ async def ids_of(person: Person) -> dict[str, str]:
     )
     [device, *_] = (await person.get("/api/auth/devices")).json()["devices"]
     ids = {"sessionId": session["id"], "messageId": message["id"], "imageId": image["id"]}
-    ids |= {"deviceId": device["id"], "userId": person.id}
+    body = {"sessionId": session["id"], "mime": "image/png", "size": 100}
+    upload = (await person.post("/api/images/uploads", body)).json()["upload"]
+    ids |= {"deviceId": device["id"], "userId": person.id, "uploadId": upload["id"]}
     return ids | {name: ids[noun] for name, noun in NOUNS.items()}

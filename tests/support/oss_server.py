@@ -6,11 +6,15 @@ can be told to fail.
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
+import io
+import random
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,10 +24,13 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+import pytest
+
 ALGORITHM = "OSS4-HMAC-SHA256"
 SKEW = timedelta(minutes=15)
 LONGEST_LIFE = 604800  # seconds
 CHUNK = 64 * 1024
+LATE = 0.6  # seconds
 
 
 class StoredObject(NamedTuple):
@@ -56,13 +63,26 @@ class OssServer(ThreadingHTTPServer):
 
     @contextmanager
     def failing(self, how: str, *, times: int = 1_000_000) -> Iterator[None]:
-        """The next `times` requests end in `500`, `stall`, or `reset` in the middle of a body."""
+        """The next `times` requests end in `500`, `stall`, or `reset` in the middle of a body.
+
+        Or they are done and not answered: at once (`unanswered`), or when who asked has gone (`late`).
+        """
         self._healed.clear()
         self._fault, self._faults_left = how, times
         try:
             yield
         finally:
             self._fault = ""
+            self._healed.set()
+
+    @contextmanager
+    def failing_at_random(self, chance: random.Random, *, share: float) -> Iterator[None]:
+        """So many of the requests end in one of all faults."""
+        with pytest.MonkeyPatch.context() as patch:
+            self._healed.clear()
+            how = ("500", "stall", "reset", "unanswered", "late")
+            patch.setattr(self, "next_fault", lambda: chance.choice(how) if chance.random() < share else "")
+            yield
             self._healed.set()
 
     def next_fault(self) -> str:
@@ -110,6 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._read_body()
         if body is None:
             return self._reset()
+        if self._fault in {"unanswered", "late"}:
+            return self._do_unheard(action, body)
         try:
             if self._fault == "500":
                 raise Refusal(500, "InternalError", "Please contact the server administrator.")
@@ -117,6 +139,15 @@ class _Handler(BaseHTTPRequestHandler):
             action(body)
         except Refusal as refusal:
             self._refuse(refusal)
+
+    def _do_unheard(self, action, body: bytes) -> None:
+        """Whoever asked has gone by the time it is done."""
+        if self._fault == "late":
+            time.sleep(LATE)
+        self.wfile = io.BytesIO()
+        with contextlib.suppress(Refusal):
+            action(body)
+        self._reset()
 
     def _read_body(self) -> bytes | None:
         length = int(self.headers.get("Content-Length", 0))

@@ -14,7 +14,7 @@ class Scrape:
 
     values: dict[tuple[str, Labels], float]
 
-    def value(self, name: str, **labels: str) -> float:
+    def value(self, name: str, /, **labels: str) -> float:
         """The sum of all samples of this name that have these labels; 0 where there is none."""
         wanted = labels.items()
         return sum(

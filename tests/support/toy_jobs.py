@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import BinaryIO
 
 import django
@@ -26,11 +27,12 @@ async def slow(*, name: str) -> None:
     await get_client().rpush(EFFECTS, name)
 
 
-def be_quick() -> None:
-    job_queue.DEAD_AFTER = 1.5
-    job_broker.HEARTBEAT_EVERY = 0.3
-    job_worker.TICK = 0.3
-    job_worker.GRACE = 0.5
+def be_quick(set_attribute: Callable[[object, str, float], None]) -> None:
+    """Notice soon who died."""
+    set_attribute(job_queue, "DEAD_AFTER", 1.0)
+    set_attribute(job_broker, "HEARTBEAT_EVERY", 0.2)
+    set_attribute(job_worker, "TICK", 0.2)
+    set_attribute(job_worker, "LONGEST_SLEEP", 50)
 
 
 async def prepare_slowly(file: BinaryIO) -> PreparedPicture:
@@ -45,7 +47,7 @@ async def wait_while_told() -> None:
 
 
 if __name__ == "__main__":
-    be_quick()
+    be_quick(setattr)
     prepare, decoding.prepare = decoding.prepare, prepare_slowly
     job_worker.JOBS = (slow, prepare_picture)
     job_worker.run()

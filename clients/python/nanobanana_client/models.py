@@ -109,6 +109,17 @@ class Image:
 
 
 @dataclass(frozen=True)
+class DirectUpload:
+    """Where to put the bytes of a picture, by `method` and with these headers, before it is completed."""
+
+    id: str
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class Message:
     """`revision` is how often it was changed."""
 

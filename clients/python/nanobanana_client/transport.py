@@ -104,6 +104,15 @@ class Transport:
         finally:
             await response.aclose()
 
+    async def put_bytes(self, url: str, content: bytes, headers: Mapping[str, str]) -> None:
+        """Put something to an address that is signed, and so is for nobody's token."""
+        request = self._http.build_request(
+            "PUT", url, content=content, headers=headers, timeout=self._timeout
+        )
+        response = await self._send_patiently(request, self._retries, stream=False)
+        if not response.is_success:
+            raise error_of(response)
+
     async def renew(self, refused: str) -> str | None:
         """A token in the place of one that was refused; None when the device is signed out.
 

@@ -89,6 +89,15 @@ export interface Image {
   updatedAt: string;
 }
 
+/** Where to put the bytes of a picture, by `method` and with these headers, before it is completed. */
+export interface DirectUpload {
+  id: string;
+  method: string;
+  url: string;
+  headers: Record<string, string>;
+  expiresAt: string;
+}
+
 /** `revision` is how often it was changed. */
 export interface Message {
   id: string;

@@ -98,6 +98,23 @@ export class Transport {
     return response.body;
   }
 
+  /** Put something to an address that is signed, and so is for nobody's token. */
+  async putBytes(address: string, body: Blob, headers: Record<string, string>, call: CallOptions = {}): Promise<void> {
+    const response = await this.#sendPatiently(
+      {
+        address,
+        method: "PUT",
+        headers: new Headers(headers),
+        body,
+        timeout: this.#timeout,
+        retries: this.#retries,
+        signal: call.signal,
+      },
+      false,
+    );
+    if (!response.ok) throw await errorOf(response);
+  }
+
   /**
    * A token in the place of one that was refused; null when the device is signed out.
    *

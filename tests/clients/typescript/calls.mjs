@@ -105,6 +105,8 @@ test("images", async () => {
   const filter = { sessionId: session.id, type: "generated" };
   assert.equal((await client.images.list(filter)).items.length, 1);
   assert.ok((await allOf(client.images.each({ limit: 1 }))).length >= 2);
+  const direct = await client.images.uploadDirectly(session.id, picture(), { type: "generated" });
+  assert.deepEqual([direct.mime, direct.type], ["image/png", "generated"]);
   await client.images.delete(image.id);
   assert.deepEqual((await client.images.cleanup()).failed, []);
 });

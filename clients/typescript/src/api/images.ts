@@ -1,6 +1,6 @@
 /** Pictures. */
 
-import type { BatchResult, CleanUpResult, Image, Page } from "../models.js";
+import type { BatchResult, CleanUpResult, DirectUpload, Image, Page } from "../models.js";
 import type { CallOptions, WriteOptions } from "../transport.js";
 import { eachOf, type Paging, Resource } from "./resource.js";
 
@@ -28,6 +28,28 @@ export class Images extends Resource {
     const { type, ...call } = options;
     const form = formOf(sessionId, type, "images", files);
     return (await this.post("/api/images/upload/batch", undefined, { ...call, form })).results;
+  }
+
+  /** The same by way of `beginUpload`: with a cloud's storage, the bytes do not pass through the server. */
+  async uploadDirectly(sessionId: string, file: Blob, options: UploadOptions = {}): Promise<Image> {
+    const { type, signal } = options;
+    const upload = await this.beginUpload(sessionId, { mime: file.type, size: file.size, type }, { signal });
+    await this.transport.putBytes(upload.url, file, upload.headers, { signal });
+    return this.completeUpload(upload.id, { signal });
+  }
+
+  /** Put the bytes where the answer says, then complete it. What does not fit them is refused. */
+  async beginUpload(
+    sessionId: string,
+    announced: { mime: string; size: number; sha256?: string; type?: string },
+    options: WriteOptions = {},
+  ): Promise<DirectUpload> {
+    return (await this.post("/api/images/uploads", { sessionId, ...announced }, options)).upload;
+  }
+
+  /** The picture that was put; 409 `upload_incomplete` before, 422 `upload_mismatch` when it is another. */
+  async completeUpload(uploadId: string, options: WriteOptions = {}): Promise<Image> {
+    return (await this.post(`/api/images/uploads/${uploadId}/complete`, undefined, options)).image;
   }
 
   /** Newest first, 100 a page. */

@@ -1,0 +1,217 @@
+"""Whatever fails, and wherever a process ends: no record without its object, and after the sweep no object
+without a record."""
+
+import asyncio
+import hashlib
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from io import BytesIO
+from itertools import count
+from typing import Any
+
+import pytest
+
+from accounts.models import User
+from accounts.services import deletion
+from chats.services import removal, trash
+from chats.services.purge import purge_due
+from media_store.managers import BlobManager
+from media_store.models import Image
+from media_store.rendering import size_of
+from media_store.services import blobs
+from media_store.services.blobs import storage_key
+from media_store.services.images import Upload, delete_image, upload_image
+from media_store.services.replacing import replace_original
+from media_store.storage import LocalStorage, cloud, get_storage
+from nanobanana.notes import Notes
+from nanobanana.redisdb.unit_of_work import UnitOfWork
+from tests.media_store.uploads import key_of, stored_keys
+from tests.support.consistency import inconsistencies
+from tests.support.deaths import dying_at
+from tests.support.oss_server import LATE, OssServer, serve_oss
+from tests.support.people import Person, make_person, picture
+from tests.support.storages import aliyun_storage, in_use
+from tests.support.stress import how_many
+from tests.support.sweeping import assert_exact, nobody_else_noted, sweep_for_days
+from tests.support.web_server import WebServer
+
+EFFECTS = (
+    (UnitOfWork, "commit"),
+    (Notes, "note"),
+    (LocalStorage, "put"),
+    (LocalStorage, "delete_prefix"),
+    (BlobManager, "postpone_doomed"),
+    (BlobManager, "forget_doomed"),
+)
+LARGE = picture(700, 500)
+
+Act = Callable[[], Awaitable[Any]]
+Stage = Callable[["Scene"], Awaitable[Act]]
+
+
+class Scene:
+    """A person with a session; what is done goes through the services, as the server's calls do."""
+
+    def __init__(self, person: Person, session_id: str) -> None:
+        self.person, self.user, self.session_id = person, User(person.id, person.id), session_id
+        self.numbers = count()
+
+    async def enter_new_session(self) -> None:
+        self.session_id = (await self.person.make_session())["id"]
+
+    async def upload(self, content: bytes | None = None) -> Image:
+        data = content or picture(colour=f"#{next(self.numbers):06x}")
+        upload = Upload("a.png", len(data), BytesIO(data))
+        return await upload_image(user=self.user, session_id=self.session_id, type="uploaded", upload=upload)
+
+
+async def of_new_content(scene: Scene) -> Act:
+    return scene.upload
+
+
+async def of_known_content(scene: Scene) -> Act:
+    await scene.upload(LARGE)
+    return lambda: scene.upload(LARGE)
+
+
+async def a_deletion(scene: Scene) -> Act:
+    image = await scene.upload()
+    return lambda: delete_image(user=scene.user, image_id=image.id)
+
+
+async def a_deletion_of_what_another_has_too(scene: Scene) -> Act:
+    await scene.upload(LARGE)
+    image = await scene.upload(LARGE)
+    return lambda: delete_image(user=scene.user, image_id=image.id)
+
+
+async def a_size(scene: Scene) -> Act:
+    image = await scene.upload(LARGE)
+    return lambda: size_of(image, "small")
+
+
+async def a_replacement(scene: Scene) -> Act:
+    image = await scene.upload()
+    return lambda: replace_original(user=scene.user, image=image, original=picture(colour="red"))
+
+
+async def a_session(scene: Scene) -> Act:
+    await scene.enter_new_session()
+    session_id = scene.session_id
+    for _ in range(2):
+        await scene.upload()
+    hidden = await trash._hide(scene.user, session_id)
+    return lambda: removal.remove_hidden(hidden)
+
+
+STRIDE = 5 // how_many(1, under_stress=5)  # of a stage with many steps, all are taken under stress
+STAGES: dict[str, tuple[Stage, int]] = {
+    "an upload of new content": (of_new_content, 10),
+    "an upload of known content": (of_known_content, 2),
+    "a deletion": (a_deletion, 8),
+    "a deletion of what another has too": (a_deletion_of_what_another_has_too, 4),
+    "a size": (a_size, 2),
+    "a replacement": (a_replacement, 12),
+    "a session": (a_session, 12),
+}
+
+
+@pytest.fixture(autouse=True)
+async def _nobody_else_is_noted(alice: Person) -> AsyncIterator[None]:
+    async with nobody_else_noted():
+        yield
+
+
+@pytest.fixture
+def scene(alice: Person, session: dict[str, Any]) -> Scene:
+    return Scene(alice, session["id"])
+
+
+@pytest.mark.parametrize("name", STAGES)
+async def test_a_process_that_ends_at_any_step_leaves_nothing_in_the_end(scene: Scene, name: str) -> None:
+    stage, steps = STAGES[name]
+    for step in count(step=STRIDE if steps > 10 else 1):
+        act = await stage(scene)
+        with dying_at(step, *EFFECTS) as deaths:
+            await act()
+        assert await inconsistencies([scene.user.id]) == []
+        await purge_due()
+        await sweep_for_days()
+        await assert_exact(scene.user.id)
+        if not deaths:
+            break
+    assert step >= steps, "there are so many halves of effects, at least"
+
+
+async def test_an_account_whose_deletion_ends_at_any_step_leaves_nothing(server: WebServer) -> None:
+    for step in count(step=STRIDE):
+        async with make_person(server, "Bob") as bob:
+            scene = Scene(bob, (await bob.make_session())["id"])
+            first = await scene.upload()
+            await scene.upload()
+            await User.objects.begin_deletion(await User.objects.aget(bob.id, bob.id))
+            with dying_at(step, *EFFECTS) as deaths:
+                await deletion.finish_deletion(user_id=bob.id)
+            await deletion.finish_deletion(user_id=bob.id)
+            await get_storage().put(storage_key(first, "small"), b"a variant that was under way")
+            await sweep_for_days()
+            assert await stored_keys(bob.id) == []
+            assert await inconsistencies([bob.id]) == []
+        if not deaths:
+            break
+    assert step > 10
+
+
+# ---- a cloud that fails
+UPLOADS = how_many(12, under_stress=500)
+AT_ONCE = 8
+
+
+@pytest.fixture
+def oss() -> Iterator[OssServer]:
+    with serve_oss() as oss:
+        yield oss
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time limits of a cloud in a tenth of a second, so that what is late comes after them."""
+    monkeypatch.setattr(cloud, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(blobs, "PATIENCE", 1)
+
+
+@pytest.mark.stress
+@pytest.mark.usefixtures("_impatient")
+async def test_uploads_to_a_cloud_that_fails_in_every_way_stay_exact(
+    oss: OssServer, alice: Person, session: dict[str, Any]
+) -> None:
+    """It answers 500 or nothing, breaks off in the middle of a body, does and does not answer, and does late
+    what everybody has given up.
+    """
+    chance = random.Random(6)
+    colours = [f"#{chance.randrange(UPLOADS * 2):06x}" for _ in range(UPLOADS)]
+    statuses: Counter[int] = Counter()
+
+    async def some(colours: Iterator[str]) -> None:
+        for colour in colours:
+            answer = await alice.upload(session["id"], picture(colour=colour))
+            statuses[answer.status_code] += 1
+            if answer.status_code == 201 and chance.random() < 0.3:
+                image_id = answer.json()["image"]["id"]
+                assert (await alice.delete(f"/api/images/{image_id}")).status_code == 200
+
+    with in_use(aliyun_storage(oss)):
+        remaining = iter(colours)
+        with oss.failing_at_random(chance, share=0.55):
+            await asyncio.gather(*[some(remaining) for _ in range(AT_ONCE)])
+        assert await inconsistencies([alice.id]) == [], "no record lacks its object"
+        await asyncio.sleep(2 * LATE)
+        await sweep_for_days()
+        await assert_exact(alice.id)
+        for image in (await alice.get("/api/images/user/all")).json()["images"]:
+            key = await key_of(image, "original")
+            assert hashlib.sha256(oss.objects[key].data).hexdigest() == image["sha256"]
+    assert statuses.keys() == {201, 503}
+    assert sum(statuses.values()) == UPLOADS
+    assert min(statuses.values()) > UPLOADS // 20, statuses
