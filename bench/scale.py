@@ -36,7 +36,7 @@ def main() -> None:
         cases = {number: populated(server, number, options) for number, server in servers.items()}
         for turn in range(ROUNDS + 1):
             print(f"round {turn} of {ROUNDS}" if turn else "warming up", file=sys.stderr)
-            for call in range(len(CALLS)):
+            for call in range(len(options.only)):
                 for number, server in servers.items():
                     one_round(cases[number][call], server, pool, is_warm_up=not turn)
     print("\n".join(table(list(cases.values()), options.users)))
@@ -48,6 +48,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
     parser.add_argument("--users", type=int, nargs="+", default=POPULATIONS, help="%(default)s")
+    parser.add_argument("--only", nargs="+", choices=CALLS, default=CALLS, help=", ".join(CALLS))
     parser.add_argument("--requests", type=int, default=1000, help="per call and round (%(default)s)")
     return parser.parse_args()
 
@@ -65,7 +66,7 @@ def populated(server: Server, number: int, options: argparse.Namespace) -> list[
     print(f"making {number} other users", file=sys.stderr)
     asyncio.run(populate(server, number))
     found = {case.name: case for case in prepare(server, options.requests)}
-    return [found[name] for name in CALLS]
+    return [found[name] for name in options.only]
 
 
 async def populate(server: Server, number: int) -> None:
@@ -124,11 +125,13 @@ def pairs(columns: list[list[Case]]) -> Iterator[tuple[Case, Case]]:
 
 
 def table(columns: list[list[Case]], users: list[int]) -> Iterator[str]:
-    yield f"{'ms of CPU beside other users':<29}" + "".join(f"{number:>12,}{'':>7}" for number in users)
+    heads = "".join(f"{number:>12,}{'Redis':>8}{'':>7}" for number in users)
+    yield f"{'ms of CPU beside other users':<29}{heads}"
     for row in zip(*columns, strict=True):
-        yield f"{row[0].title:<29}" + "".join(
-            f"{cost(case):>12.3f} ×{ratio(row[0], case):.2f} " for case in row
-        )
+        figures = [
+            f"{cost(case):>12.3f}{median(case.redis):>8.3f} ×{ratio(row[0], case):.2f} " for case in row
+        ]
+        yield f"{row[0].title:<29}{''.join(figures)}"
 
 
 if __name__ == "__main__":

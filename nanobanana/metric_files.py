@@ -8,7 +8,6 @@ what it said of itself, such as its open sockets, is known to be over.
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -28,11 +27,15 @@ _lock_of_this_process: int | None = None
 
 
 def begin(directory: Path) -> None:
-    """Have the processes that are started from here on count together, from zero."""
-    if directory.exists():
-        shutil.rmtree(directory)
-    directory.mkdir(parents=True)
+    """Have the processes that are started from here on count together, from zero.
+
+    Who counts there already, such as a `manage.py worker` beside a server that is started again, goes on.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
     os.environ[VARIABLE] = str(directory)
+    for slot in _slots_of_the_dead(directory):
+        for path in directory.glob(f"*_{slot}.db"):
+            path.unlink()
 
 
 def count_together() -> None:
@@ -41,6 +44,7 @@ def count_together() -> None:
     directory = shared_directory()
     if directory is None or _lock_of_this_process is not None:
         return
+    directory.mkdir(parents=True, exist_ok=True)  # a worker may be there before its server
     slot, _lock_of_this_process = _take_slot(directory)
     multiprocess.mark_process_dead(slot, str(directory))
     try:
@@ -58,23 +62,20 @@ def shared_directory() -> Path | None:
 
 def collect_from(directory: Path, registry: CollectorRegistry) -> None:
     """Have the registry give what all processes counted, and what the living ones say of themselves."""
-    _forget_dead(directory)
+    for slot in _slots_of_the_dead(directory):
+        multiprocess.mark_process_dead(slot, str(directory))
     multiprocess.MultiProcessCollector(registry, str(directory))
 
 
-def _forget_dead(directory: Path) -> None:
-    for slot, path in enumerate(_locks(directory)):
-        with path.open("r+b") as file:
-            if _lock(file.fileno()):
-                multiprocess.mark_process_dead(slot, str(directory))
-
-
-def _locks(directory: Path) -> Iterator[Path]:
+def _slots_of_the_dead(directory: Path) -> Iterator[int]:
+    """Each is nobody else's while it is looked at."""
     for slot in count():
         path = directory / LOCK.format(slot)
         if not path.exists():
             return
-        yield path
+        with path.open("r+b") as file:
+            if _lock(file.fileno()):
+                yield slot
 
 
 def _take_slot(directory: Path) -> tuple[int, int]:

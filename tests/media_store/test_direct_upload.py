@@ -3,19 +3,23 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from django.conf import settings
 
+from media_store.managers import NOTES
 from media_store.metadata import strip
 from media_store.models import DirectUpload, Image
 from media_store.services import direct_uploads
 from media_store.services.direct_uploads import exactly
+from media_store.services.sweep import sweep_user
 from media_store.storage import get_storage
 from nanobanana.errors import UploadMismatch
 from nanobanana.redisdb.client import get_client
+from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import new_id
 from tests.media_store.pictures import corners, encode, private_exif
 from tests.media_store.uploads import stored_keys, until
@@ -354,3 +358,24 @@ async def test_exactly_passes_on_what_is_right_and_reads_no_more_than_that() -> 
     with pytest.raises(UploadMismatch):
         [chunk async for chunk in exactly(chunks(), 5)]
     assert taken == [0, 1, 2]
+
+
+async def test_what_was_left_is_swept_with_its_drafts(
+    alice: Person, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(DirectUpload, "life", 1)
+        patch.setattr(direct_uploads, "LATER", timedelta())
+        left = await begin(alice, session)
+    kept = await begun_and_put(alice, session)
+    place = settings.MEDIA_DIR / alice.id / left["id"]
+    place.mkdir(parents=True)
+    (place / ".draft").write_bytes(PICTURE)  # of a process that was killed
+    await get_storage().put(f"{alice.id}/{left['id']}/incoming", PICTURE)
+    noted = dict([entry async for entry in get_client().zscan_iter(NOTES.key)])
+    assert float(noted[alice.id]) <= milliseconds(now()) + 1
+    assert (await sweep_user(user_id=alice.id)).left_behind == 1
+    assert not place.exists()
+    assert await stored_keys(alice.id) == [f"{kept['id']}/incoming"]
+    assert (await complete(alice, kept)).status_code == 201
+    assert await inconsistencies([alice.id]) == []

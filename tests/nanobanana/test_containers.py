@@ -137,7 +137,20 @@ def test_jobs_are_done_by_one_service_alone(services: dict[str, Any]) -> None:
     app, worker = services["app"], services["worker"]
     assert app["environment"]["JOB_WORKERS"] == "0"
     assert worker["command"] == ["python", "manage.py", "worker"]
-    assert (worker["environment"], worker["volumes"]) == (app["environment"], app["volumes"])
+    counting = {"PROMETHEUS_MULTIPROC_DIR": metrics_directory(app["environment"])}
+    assert worker["environment"] == app["environment"] | counting
+    assert worker["volumes"] == app["volumes"]
+
+
+def test_on_a_machine_a_worker_counts_where_its_server_does() -> None:
+    settings = {"VAR_DIR": "/srv/nanobanana/var", "PORT": "3001"}  # of the unit's directory, and the default
+    unit = text_of("deploy/systemd/nanobanana-worker.service")
+    assert f"\nEnvironment=PROMETHEUS_MULTIPROC_DIR={metrics_directory(settings)}\n" in unit
+
+
+def metrics_directory(environment: dict[str, str]) -> str:
+    """As nanobanana/management/commands/serve.py chooses it."""
+    return f"{environment['VAR_DIR']}/metrics/{environment['PORT']}"
 
 
 def test_every_image_is_pinned(services: dict[str, Any]) -> None:

@@ -194,6 +194,24 @@ def test_several_processes_write_through_turnovers_without_losing_or_mixing_a_li
     assert sorted(lines) == sorted(f"{letter * 200} {number}" for letter in "abcd" for number in range(3000))
 
 
+def test_of_a_process_that_is_killed_every_line_is_whole_and_none_is_missing(tmp_path: Path) -> None:
+    endless = WRITER.replace("range(3000)", "iter(range(10**9))")
+    command = [sys.executable, "-c", endless, tmp_path / "combined.log"]
+    writers = [subprocess.Popen([*command, letter], cwd=PROJECT) for letter in "ab"]
+    while not (tmp_path / "combined.log.3").exists():
+        pass
+    for writer in writers:
+        writer.kill()
+        writer.wait()
+    written = "".join(file.read_text() for file in tmp_path.iterdir())
+    numbers: dict[str, list[int]] = {"a" * 200: [], "b" * 200: []}
+    for line in written.splitlines():
+        text, _, number = line.partition(" ")
+        numbers[text].append(int(number))
+    assert all(sorted(of_one) == list(range(len(of_one))) for of_one in numbers.values())
+    assert written.endswith("\n")
+
+
 # ---- what is left out
 @pytest.mark.parametrize(
     ("message", "written"),

@@ -335,12 +335,26 @@ def test_processes_that_die_and_come_leave_no_more_files(directory: Path) -> Non
     assert collected(directory).value("nanobanana_resyncs_total") == 3
 
 
-def test_a_server_begins_at_zero(directory: Path) -> None:
-    process = Counting(1)
+def test_a_worker_may_be_there_before_its_server(directory: Path) -> None:
+    directory.rmdir()
+    process = Counting(5)
     process.wait_until_it_counted()
     metric_files.begin(directory)
-    assert collected(directory).names == set()
+    assert collected(directory).value("nanobanana_resyncs_total") == 5
     process.kill()
+
+
+def test_a_server_begins_at_zero_and_leaves_others_their_counts(directory: Path) -> None:
+    processes = [Counting(1), Counting(10)]
+    for process in processes:
+        process.wait_until_it_counted()
+    processes[0].kill()
+    metric_files.begin(directory)
+    seen = collected(directory)
+    assert seen.value("nanobanana_resyncs_total") == seen.value("nanobanana_sockets_open") == 10
+    processes[1].kill()
+    metric_files.begin(directory)
+    assert collected(directory).names == set()
 
 
 @pytest.mark.usefixtures("redis_server")
