@@ -137,6 +137,7 @@ class IncomingViewSet(ViewSet):
     """Where the bytes of direct uploads go that are kept on this machine: whoever has the address may."""
 
     calls = INCOMING
+    takes_keys = False  # like the addresses of clouds; and the bytes are not to be read twice
 
     async def receive(self, user_id: str, upload_id: str) -> HttpResponse:
         query = self.request.GET

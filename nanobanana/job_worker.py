@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import django
@@ -163,13 +164,15 @@ async def work(supervisor: int | None = None) -> None:
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     loop.set_exception_handler(log_stray_error)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, told.set)
+        if signal.getsignal(number) != signal.SIG_IGN:  # `nohup` has the last one ignored
+            loop.add_signal_handler(number, told.set)
     get_storage()  # the SDK of a cloud takes a second to load
     worker = JobWorker(JOBS, at_once=settings.JOBS_AT_ONCE)
     worker.start()
     try:
         while not told.is_set() and (supervisor is None or os.getppid() == supervisor):
-            await asyncio.wait([asyncio.ensure_future(told.wait())], timeout=1)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), timeout=1)
     finally:
         await worker.stop()
         await of_this_process.cancel()

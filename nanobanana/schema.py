@@ -118,6 +118,10 @@ class CallSchema(AutoSchema):
     def is_write(self) -> bool:
         return self.method not in READING_METHODS
 
+    @property
+    def takes_key(self) -> bool:
+        return self.is_write and self.view.takes_keys
+
     def get_operation_id(self) -> str:
         first, *others = re.sub(r"\b(an?|the) ", "", self.call.summary).split()
         return first.lower() + "".join(word.capitalize() for word in others)
@@ -151,7 +155,7 @@ class CallSchema(AutoSchema):
         return [*self._parameters(in_path, "path"), *query, *self._header_parameters()]
 
     def _header_parameters(self) -> Iterator[dict[str, Any]]:
-        if self.is_write:
+        if self.takes_key:
             yield IDEMPOTENCY_KEY
         if self.call.takes_if_match:
             yield IF_MATCH_HEADER
@@ -199,7 +203,7 @@ class CallSchema(AutoSchema):
 
     def _answer(self, answer: Answer, name: str) -> dict[str, Any]:
         headers = [*answer.headers, *(BUDGET if self.is_counted else ())]
-        if self.is_write:
+        if self.takes_key:
             headers.append("Idempotent-Replayed")
         if isinstance(self.view, SignedInViewSet):
             headers.append("X-Sync-Cursor")
@@ -214,7 +218,7 @@ class CallSchema(AutoSchema):
     def _errors(self) -> Iterator[type[APIError]]:
         call = self.call
         yield from (errors.BadRequest, errors.PayloadTooLarge, APIError)
-        if call.query or call.body or self.is_write:
+        if call.query or call.body or self.takes_key:
             yield errors.ValidationFailed
         if call.body or call.form:
             yield from (errors.MalformedBody, errors.UnsupportedMedia)
@@ -228,7 +232,7 @@ class CallSchema(AutoSchema):
             yield from (errors.Conflict, errors.StorageFull)
         if call.takes_if_match:
             yield errors.PreconditionFailed
-        if self.is_write:
+        if self.takes_key:
             yield from (errors.RequestInFlight, errors.IdempotencyMismatch)
         yield from call.errors
 

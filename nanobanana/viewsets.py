@@ -37,6 +37,7 @@ class ViewSet(viewsets.ViewSet):
 
     calls: ClassVar[Mapping[str, Call]] = {}  # what nanobanana/schema.py says of each action
     budgets: ClassVar[Mapping[str, Budget]] = {}  # of actions that are no plain reads and writes
+    takes_keys: ClassVar[bool] = True  # of writes; not where a repetition has the same effect anyway
 
     request: HttpRequest
     budget: Budget  # what the request counts against
@@ -131,7 +132,7 @@ class ViewSet(viewsets.ViewSet):
 
     def _has_key(self, action: str) -> bool:
         is_write = self.request.method not in READING_METHODS and action in self.calls
-        return is_write and "HTTP_IDEMPOTENCY_KEY" in self.request.META
+        return is_write and self.takes_keys and "HTTP_IDEMPOTENCY_KEY" in self.request.META
 
     async def _keyed_request(self) -> KeyedRequest:
         request = self.request

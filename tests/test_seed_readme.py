@@ -179,7 +179,7 @@ IMAGE = {
     "createdAt": "2025-01-27T10:00:00.000Z",
     "updatedAt": "2025-01-27T10:00:00.000Z",
 }
-PLACEHOLDERS = ("displayPath", "variants", "blurhash", "dominantColor", "sha256")
+ADDED = ("displayPath", "variants", "blurhash", "dominantColor", "sha256", "status", "reason")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 ADDRESS = re.compile(r"https?://\S+")
 
@@ -285,7 +285,7 @@ async def test_messages_are_made_listed_changed_and_deleted(reader: Reader) -> N
     assert (made["role"], made["text"]) == ("user", "Hello, world!")
     assert made["imageIds"] == [reader.names["image_id_1"], reader.names["image_id_2"]]
     assert [image["id"] for image in made["images"]] == made["imageIds"]
-    assert_like(made["images"][0], IMAGE, *PLACEHOLDERS)
+    assert_like(made["images"][0], IMAGE, *ADDED)
     listed = await reader.send(LIST_MESSAGES)
     assert listed["messages"][1] == made
     assert {"limit": 50, "offset": 0}.items() <= listed["pagination"].items()
@@ -299,11 +299,11 @@ async def test_messages_are_made_listed_changed_and_deleted(reader: Reader) -> N
 
 async def test_images_are_uploaded_shown_and_listed(reader: Reader) -> None:
     uploaded = await reader.send(UPLOAD_IMAGE, files={"image": ("cat.png", picture(64, 48))})
-    assert_like(uploaded["image"], IMAGE, *PLACEHOLDERS)
+    assert_like(uploaded["image"], IMAGE, *ADDED)
     assert (uploaded["image"]["width"], uploaded["image"]["height"]) == (64, 48)
     assert uploaded["image"]["type"] == "uploaded"
     shown = await reader.send(GET_IMAGE)
-    assert_like(shown["image"], IMAGE, *PLACEHOLDERS)
+    assert_like(shown["image"], IMAGE, *ADDED)
     assert shown["image"]["refCount"] == 1
     listed = await reader.send(LIST_IMAGES)
     newest, *others = [image["id"] for image in listed["images"]]
@@ -316,7 +316,7 @@ async def test_a_batch_says_what_became_of_each_file(reader: Reader) -> None:
     files = [("images", ("cat.png", picture())), ("images", ("notes.txt", b"no picture"))]
     results = (await reader.send(UPLOAD_IMAGES, files=files))["results"]
     assert results["total"] == 2
-    assert_like(results["successful"][0], IMAGE, *PLACEHOLDERS)
+    assert_like(results["successful"][0], IMAGE, *ADDED)
     [failed] = results["failed"]
     assert failed.keys() == {"filename", "error", "message"}
     assert failed["filename"] == "notes.txt"

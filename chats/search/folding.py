@@ -13,6 +13,7 @@ import regex
 ACCENTS = frozenset({1, *range(10, 37), *range(200, 235), 240})  # combining classes; the rest spells
 CLUSTER = regex.compile(r"\X")
 VOICING = regex.compile("[\uff9e\uff9f\u3099\u309a]")  # NFC leaves them behind letters of half the width
+FORMATTING = regex.compile(r"[\p{Cf}\ufe00-\ufe0f]")  # joiners, variation selectors and the like
 BEYOND_BMP = regex.compile("[\U00010000-\U0010ffff]")
 BMP = 0x10000
 
@@ -34,10 +35,8 @@ def _fold_character(character: str) -> str:
 
 
 def _is_ignored(character: str) -> bool:
-    """Accents and points, variation selectors, joiners and other signs that only format."""
-    if "\ufe00" <= character <= "\ufe0f":
-        return True
-    return unicodedata.combining(character) in ACCENTS or unicodedata.category(character) == "Cf"
+    """Accents and points, and signs that only format."""
+    return unicodedata.combining(character) in ACCENTS or bool(FORMATTING.match(character))
 
 
 _folding = _Folding()
@@ -48,6 +47,7 @@ def fold(text: str) -> str:
     """The text as it is compared."""
     if text.isascii():
         return text.lower()
+    text = FORMATTING.sub("", text)  # it would keep apart what composes
     if _is_composed(text):
         return text.translate(_folding)
     return "".join(map(_composed, CLUSTER.findall(text))).translate(_folding)
@@ -76,6 +76,8 @@ def fold_with_places(text: str) -> Folded:
     """`fold`, and where each character came from."""
     if text.isascii():
         return Folded(text.lower(), text)
+    if FORMATTING.search(text):
+        return _without_formatting(text)
     is_composed = _is_composed(text)
     if is_composed and _is_plain(text):
         return Folded(text.translate(_folding), text)
@@ -94,6 +96,14 @@ def fold_with_places(text: str) -> Folded:
         elif ends:
             ends[-1] = at  # an accent belongs to what it stands on
     return Folded("".join(parts), text, starts, ends)
+
+
+def _without_formatting(text: str) -> Folded:
+    kept = [at for at, character in enumerate(text) if not FORMATTING.match(character)]
+    folded = fold_with_places("".join(text[at] for at in kept))
+    spans = [folded.span(at, at + 1) for at in range(len(folded.text))]
+    starts = [kept[start] for start, _ in spans]
+    return Folded(folded.text, text, starts, [kept[end - 1] + 1 for _, end in spans])
 
 
 class Utf16:

@@ -31,7 +31,6 @@ from nanobanana.redisdb.fields import milliseconds, now
 OVERDUE = timedelta(minutes=1)  # after which it is asked whether the job was lost
 LATER = timedelta(hours=1)  # when a user who has none is looked at once more; longer than any upload
 STEP = 500  # jobs enqueued at once for one user
-IN_MEMORY = 1024 * 1024  # bytes of an original; the rest goes to a temporary file
 GIVEN_UP = "The picture could not be processed. Upload it again."
 LOST = "The bytes of the picture are missing. Upload it again."
 
@@ -92,10 +91,10 @@ async def _find_unfinished(user_id: str, image_id: str) -> Image | None:
 
 @asynccontextmanager
 async def _original_of(image: Image) -> AsyncIterator[BinaryIO]:
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+    with tempfile.TemporaryFile() as file:
         async for chunk in get_storage().open(storage_key(image, ORIGINAL)):
             file.write(chunk)
-        yield file  # type: ignore[misc]  # it has all that a file has
+        yield file
 
 
 async def _finish_with(image: Image, picture: PreparedPicture) -> None:

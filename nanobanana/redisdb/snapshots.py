@@ -4,8 +4,8 @@ Only what cannot be derived is taken: objects, and sorted sets that no object ca
 lists of terms are written anew from the objects, as the models declare them; what has a life of minutes, and
 events, are left out.
 
-Keys are read in transactions of KEYS_AT_ONE_MOMENT, so most owners as they are at one moment. What moved to
-another key between two transactions is looked for there, and what something refers to is taken along: nothing
+Keys are read in transactions of KEYS_AT_ONE_MOMENT, so most owners as they are at one moment. An object that
+can move is read under all keys that it can have at once, and what something refers to is taken along: nothing
 is lost that was there at the beginning. Counts may differ then; whoever puts it back has them counted.
 """
 
@@ -21,8 +21,9 @@ from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.keys import log_key, owner_key, split_owner_key
 from nanobanana.redisdb.models import Model
 
-KEYS_AT_ONE_MOMENT = 10_000
+KEYS_AT_ONE_MOMENT = 2000
 WRITTEN_AT_ONCE = 200
+Places = tuple[str, ...]  # keys, of which one is there
 READS = {"hash": ("HGETALL",), "zset": ("ZRANGE", 0, -1, "WITHSCORES")}
 
 
@@ -50,19 +51,18 @@ class Snapshots:
     async def take(self, owner_id: str, keys: Sequence[str]) -> AsyncIterator[Record]:
         """The records of an owner whose keys these are; the objects under the owner's own id come last."""
         types = {key: type for key, type in (await types_of(keys)).items() if self._is_taken(key, type)}
-        last = {key: types.pop(key) for key in sorted(types) if key.endswith(f":{owner_id}")}
-        taken = dict.fromkeys(types | last)
-        while types:
-            found: dict[str, None] = {}
-            for some in batches(types.items(), KEYS_AT_ONE_MOMENT):
-                records, moved = await self._read(owner_id, dict(some))
-                found |= dict.fromkeys(moved)
-                for record in records:
+        last = {self._places(key): types.pop(key) for key in sorted(types) if key.endswith(f":{owner_id}")}
+        wanted = {self._places(key): type for key, type in types.items()}
+        known = {*wanted, *last}
+        while wanted:
+            referred: dict[Places, str] = {}
+            for some in batches(wanted.items(), KEYS_AT_ONE_MOMENT):
+                for record in await self._read(dict(some)):
                     yield record
-                    found |= dict.fromkeys(self._referred(owner_id, record))
-            types = {key: "hash" for key in found if key not in taken}
-            taken |= dict.fromkeys(types)
-        for record in (await self._read(owner_id, last))[0]:
+                    referred |= {self._places(key): "hash" for key in self._referred(owner_id, record)}
+            wanted = {places: type for places, type in referred.items() if places not in known}
+            known |= wanted.keys()
+        for record in await self._read(last):
             yield record
 
     def _is_taken(self, key: str, type: str) -> bool:
@@ -72,32 +72,33 @@ class Snapshots:
         is_derived = any(family.is_derived for _, family in self.checker.families_of(key))
         return type in READS and name not in self.checker.passing and not is_derived
 
-    async def _read(self, owner_id: str, types: dict[str, str]) -> tuple[list[Record], list[str]]:
-        """The records of these keys at one moment, and where those may be that are not there any more."""
+    async def _read(self, wanted: dict[Places, str]) -> list[Record]:
+        """The records at one moment; what is not there has none."""
+        commands = [(key, READS[type]) for places, type in wanted.items() for key in places]
         pipeline = get_client().pipeline(transaction=True)
-        for key, type in types.items():
-            command, *span = READS[type]
+        for key, (command, *span) in commands:
             pipeline.execute_command(command, key, *span)
             pipeline.pttl(key)
-        replies = iter(await pipeline.execute() if types else [])
-        moment, records, moved = milliseconds(now()), [], []
-        for key, type in types.items():
+        replies = iter(await pipeline.execute() if commands else [])
+        moment = milliseconds(now())
+        found = []
+        for key, (command, *_) in commands:
             parts, life = _flat(next(replies)), next(replies)
+            ends = moment + life if life > 0 else None
             if parts:
-                ends = moment + life if life > 0 else None
-                records.append(Record(type, split_owner_key(key)[1], ends, parts))
-            else:
-                moved += self._other_keys(owner_id, key)
-        return records, moved
+                type = "hash" if command == "HGETALL" else "zset"
+                found.append(Record(type, split_owner_key(key)[1], ends, parts))
+        return found
 
-    def _other_keys(self, owner_id: str, key: str) -> list[str]:
-        """Where the object of a key may be now."""
+    def _places(self, key: str) -> Places:
+        """The keys of which one has the object, whatever kind it is by now; of others, the key alone."""
         named = self.checker.object_of(key)
         if named is None:
-            return []
+            return (key,)
         model, identifier = named
-        kinds = [kind for kind in self.checker.models if issubclass(kind, model) or issubclass(model, kind)]
-        return [kind.key_prefix(owner_id) + identifier for kind in kinds]
+        root = min((kind for kind in self.checker.models if issubclass(model, kind)), key=_depth)
+        kinds = self.checker.kinds_of(root.kind)
+        return tuple(kind.key_prefix(split_owner_key(key)[0]) + identifier for kind in kinds)
 
     def _referred(self, owner_id: str, record: Record) -> Iterator[str]:
         instance = self.instance_of(owner_id, record)
@@ -170,6 +171,10 @@ class Snapshots:
             for claim in family.of_key(owner_id, key) if family.of_key else ():
                 if isinstance(claim, Listed):
                     yield claim.key, 0, claim.member
+
+
+def _depth(model: type[Model]) -> int:
+    return len(model.__mro__)
 
 
 def _with_new_epoch(key: str, owner_id: str, parts: list[str]) -> list[str]:

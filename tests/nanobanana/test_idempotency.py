@@ -26,7 +26,7 @@ from tests.support.operations import Operation, ids_of, operations
 from tests.support.people import PASSWORD, PATIENCE, Device, Person, picture
 from tests.support.web_server import serve_in_another_process
 
-WRITES = [operation for operation in operations() if operation.method != "get"]
+WRITES = [operation for operation in operations() if operation.takes_key]
 AT_ONCE = [  # one of each kind: with a commit, with a read before it, with several, of strangers
     operation
     for operation in WRITES
@@ -66,6 +66,8 @@ async def request_of(operation: Operation, alice: Person) -> dict[str, Any]:
     if operation.name == "takeImageOutOfMessage":
         path = f"/api/messages/{ids['messageId']}/images"
         assert (await alice.post(path, {"imageId": ids["imageId"]})).is_success
+    if operation.name == "completeDirectUpload":
+        ids["uploadId"] = await put_directly(alice, ids["sessionId"])
     if operation.name == "restoreSession":
         assert (await alice.delete(f"/api/sessions/{ids['sessionId']}")).is_success
     if operation.name == "restoreRevisionOfMessage":
@@ -78,6 +80,16 @@ async def request_of(operation: Operation, alice: Person) -> dict[str, Any]:
             if name in request["json"]
         }
     return request
+
+
+async def put_directly(person: Person, session_id: str) -> str:
+    """A direct upload whose bytes have come: its id."""
+    content = picture()
+    announced = {"sessionId": session_id, "mime": "image/png", "size": len(content)}
+    upload = (await person.post("/api/images/uploads", announced)).json()["upload"]
+    path = upload["url"].removeprefix("http://testserver")
+    assert (await person.laptop.http.put(path, content=content, headers=upload["headers"])).is_success
+    return upload["id"]
 
 
 async def words_of(operation: Operation, alice: Person) -> dict[str, Any]:

@@ -47,7 +47,10 @@ async def until_done() -> None:
     client = get_client()
 
     async def is_done() -> bool:
-        return not any([await client.hlen(job_queue.messages_key(queue)) for queue in QUEUES])
+        pipeline = client.pipeline(transaction=True)  # one that moves from queue to queue is always seen
+        for queue in QUEUES:
+            pipeline.hlen(job_queue.messages_key(queue))
+        return not any(await pipeline.execute())
 
     await until(is_done)
 

@@ -41,6 +41,10 @@ class Operation:
         return self.content.get("security") == [{"bearer": []}]
 
     @property
+    def takes_key(self) -> bool:
+        return any(each["name"] == "Idempotency-Key" for each in self._parameters("header"))
+
+    @property
     def ids_in_path(self) -> list[str]:
         return [name for name in re.findall(r"{(\w+)}", self.path) if name in IDS]
 

@@ -117,6 +117,13 @@ def test_every_folded_character_came_from_somewhere(text: str) -> None:
         assert fold(text[start:end])
 
 
+@pytest.mark.parametrize("text", ["か\u200c\u3099", "ᄀ\u200cᅡ", "か\ufe0e\u3099"])
+def test_what_only_formats_keeps_nothing_apart(text: str) -> None:
+    [whole] = fold(text)
+    assert fold(whole) == whole
+    assert fold_with_places(text).span(0, 1) == (0, len(text))
+
+
 @given(TEXTS)
 def test_a_folded_text_stays_as_it_is(text: str) -> None:
     assert tokens(fold(fold(text))) == tokens(fold(text))
