@@ -183,8 +183,13 @@ def to_console_for_people(event: Event) -> None:
     shown = {"timestamp": moment, "level": event["level"].lower()}
     if "exception" in event:
         shown["exception"] = event["exception"]
-    renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False, pad_event_to=20)
+    renderer = _console_renderer(colors=sys.stderr.isatty())
     sys.stderr.write(f"{renderer(None, '', {**plain, **shown})}\n")
+
+
+@cache
+def _console_renderer(*, colors: bool) -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, pad_event_to=20)
 
 
 def one_line(value: object) -> object:

@@ -5,6 +5,7 @@ import random
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
@@ -15,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from oss2.exceptions import ClientError, OssError, RequestError, ServerError
 
 from media_store.storage import cloud
-from media_store.storage.base import Address, UploadAddress
+from media_store.storage.base import OURS, Address, UploadAddress
 from media_store.storage.cloud import SHA256, CloudStorage, Failure, Head, KeyPage
 
 LONGEST_PAUSE = 0.5  # seconds before the second attempt
@@ -98,6 +99,16 @@ class OssBucket:
             lambda: self._bucket.list_objects_v2(prefix, continuation_token=token or "", max_keys=limit)
         )
         return KeyPage([found.key for found in answer.object_list], answer.next_continuation_token or None)
+
+    def unfinished(self, before: datetime, remove: bool) -> int:
+        number = 0
+        for upload in oss2.MultipartUploadIterator(self._bucket):
+            if not OURS.fullmatch(upload.key) or upload.initiation_date >= before.timestamp():
+                continue
+            number += 1
+            if remove:
+                self._bucket.abort_multipart_upload(upload.key, upload.upload_id)
+        return number
 
     def presign(self, key: str, life: int, headers: Mapping[str, str]) -> Address:
         wanted = {f"response-{name.lower()}": value for name, value in headers.items()}

@@ -3,6 +3,7 @@
 import hashlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from media_store.storage import cloud
-from media_store.storage.base import Address, UploadAddress
+from media_store.storage.base import OURS, Address, UploadAddress
 from media_store.storage.cloud import SHA256, CloudStorage, Failure, Head, KeyPage
 
 # Credentials of a role end by themselves; the SDK renews them ten minutes before, at the latest.
@@ -118,6 +119,19 @@ class S3Bucket:
         return KeyPage(
             [found["Key"] for found in answer.get("Contents", [])], answer.get("NextContinuationToken")
         )
+
+    def unfinished(self, before: datetime, remove: bool) -> int:
+        number = 0
+        for page in self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._name):
+            for upload in page.get("Uploads", []):
+                if not OURS.fullmatch(upload["Key"]) or upload["Initiated"] >= before:
+                    continue
+                number += 1
+                if remove:
+                    self._client.abort_multipart_upload(
+                        Bucket=self._name, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+        return number
 
     def presign(self, key: str, life: int, headers: Mapping[str, str]) -> Address:
         life = self._possible(life)

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from nanobanana.errors import NotFound, ServiceUnavailable
 
 CHUNK_SIZE = 256 * 1024  # bytes; a hop to a thread costs as much as reading about this many
 SEGMENT = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"  # never opens with a dot: no "..", and drafts cannot be named
+# Of a person; others may keep something of theirs in a bucket.
+OURS = re.compile(r"[0-9A-Z]{26}/[0-9A-Z]{26}/[a-z]+")
 KEY = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*")
 
 
@@ -82,6 +85,9 @@ class Storage(Protocol):
 
     def list(self, prefix: str = "") -> AsyncIterator[str]:
         """Yield the keys below `prefix` (all keys below ""), in no order."""
+
+    async def unfinished(self, *, before: datetime, remove: bool) -> int:
+        """How many writes of ours were begun before then and never finished; with `remove`, they are gone."""
 
     async def check(self) -> None:
         """Return soon when the storage serves; raise StorageUnavailable or StorageFull when not."""

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 from media_store.pictures import KINDS
@@ -107,6 +108,8 @@ class Bucket(Protocol):
 
     def page(self, prefix: str, token: str | None, limit: int) -> KeyPage: ...
 
+    def unfinished(self, before: datetime, remove: bool) -> int: ...
+
     def presign(self, key: str, life: int, headers: Mapping[str, str]) -> Address: ...
 
     def presign_put(self, key: str, size: int, mime: str, life: int) -> UploadAddress: ...
@@ -166,6 +169,10 @@ class CloudStorage:
             for key in page:
                 if KEY.fullmatch(key):  # others may keep something of theirs in the bucket
                     yield key
+
+    async def unfinished(self, *, before: datetime, remove: bool) -> int:
+        """Uploads in parts, which clouds keep, and charge for, until they are completed or aborted."""
+        return await self._run(self._bucket.unfinished, before, remove)
 
     async def check(self) -> None:
         """Ask for one key: a write would cost too much to be made this often."""

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
@@ -78,6 +79,9 @@ class LocalStorage:
         while step := await self._run(list, islice(keys, KEYS_PER_STEP)):
             for key in step:
                 yield key
+
+    async def unfinished(self, *, before: datetime, remove: bool) -> int:
+        return await self._run(_drafts, self.root, before.timestamp(), remove)
 
     async def check(self) -> None:
         await self._run(_probe, self.root)
@@ -239,6 +243,20 @@ def _keys_below(directory: Path, root: Path) -> Iterator[str]:
         for name in names:
             if not name.startswith("."):  # a draft
                 yield Path(parent, name).relative_to(root).as_posix()
+
+
+def _drafts(root: Path, before: float, remove: bool) -> int:
+    """How many files are no keys and were not written to since then; with `remove`, they are gone."""
+    number = 0
+    for parent, _, names in os.walk(root, onerror=_raise_unless_gone):
+        for name in names:
+            draft = Path(parent, name)
+            with suppress(FileNotFoundError):
+                if name.startswith(".") and draft.stat().st_mtime < before:
+                    number += 1
+                    if remove:
+                        draft.unlink()
+    return number
 
 
 def _raise_unless_gone(error: OSError) -> None:

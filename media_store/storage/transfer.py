@@ -4,12 +4,12 @@ Objects never change, so one that is there with the right size and hash needs no
 again goes on where it stopped, and copies what has come since.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from media_store.storage.base import ObjectNotFound, Storage
 from media_store.storage.cloud import hash_of
+from media_store.storage.parallel import for_each
 
 AT_ONCE = 8  # objects, each of them in memory
 
@@ -29,23 +29,15 @@ class Transfer:
 
     async def run(self, advance: Callable[[int], None]) -> None:
         """Copy all objects. Raises StorageUnavailable or StorageFull as soon as a storage does."""
-        keys, turn = self.source.list(), asyncio.Lock()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(AT_ONCE):
-                    group.create_task(self._copy_while_there_are(keys, turn, advance))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from errors
 
-    async def _copy_while_there_are(
-        self, keys: AsyncIterator[str], turn: asyncio.Lock, advance: Callable[[int], None]
-    ) -> None:
-        while key := await _next(keys, turn):
+        async def copy(key: str) -> None:
             try:
                 await self._copy(key)
             except ObjectNotFound:
                 self.vanished += 1
             advance(1)
+
+        await for_each(self.source.list(), copy, at_once=AT_ONCE)
 
     async def _copy(self, key: str) -> None:
         size, sha256 = await self.source.stat(key), await self.source.sha256(key)
@@ -81,8 +73,3 @@ async def count(storage: Storage) -> int:
     async for _ in storage.list():
         number += 1
     return number
-
-
-async def _next(keys: AsyncIterator[str], turn: asyncio.Lock) -> str | None:
-    async with turn:  # one iterator cannot be asked twice at once
-        return await anext(keys, None)

@@ -80,6 +80,17 @@ class Findings:
     def found(self, sentence: str, *, is_mended: bool) -> None:
         (self.mended if is_mended else self.faults).append(sentence)
 
+    def shown(self, most: int) -> list[str]:
+        """All sentences, so many of each kind at most."""
+        kinds = {"Mended: ": self.mended, "": self.faults, "Not judged: ": self.unsettled}
+        return list(chain.from_iterable(_shown(word, found, most) for word, found in kinds.items()))
+
+
+def _shown(word: str, sentences: list[str], most: int) -> list[str]:
+    more = len(sentences) - most
+    shown = [f"{word}{sentence}" for sentence in sentences[:most]]
+    return [*shown, f"… and {more} more; --json has them all."] if more > 0 else shown
+
 
 class Checker:
     """Knows the models of a database; `passing` are names of keys of owners that nothing is said about."""

@@ -1,6 +1,7 @@
 """GET and HEAD /media/:userId/:imageId/:variant"""
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,7 +12,7 @@ from media_store.links import media_url
 from media_store.metadata import strip
 from media_store.storage import get_storage
 from tests.media_store.pictures import SECRET, corners, decode, encode, private_exif, sample
-from tests.media_store.uploads import key_of
+from tests.media_store.uploads import key_of, stored_keys
 from tests.support.people import Person
 
 PHOTO = "photos/hubble_deep_field.jpg"  # over 64 KB, so that its answer is a stream
@@ -146,6 +147,38 @@ async def test_a_link_to_what_is_deleted_leads_nowhere(alice: Person, image: dic
     for url in (image["path"], image["thumbPath"]):
         for method in ("GET", "HEAD"):
             assert (await fetch(alice, url, method)).status_code == 404
+
+
+DELETIONS: dict[str, Callable[[Person, dict[str, Any]], Awaitable[httpx.Response]]] = {
+    "itself": lambda person, image: person.delete(f"/api/images/{image['id']}"),
+    "with its session": lambda person, image: person.delete(
+        f"/api/sessions/{image['sessionId']}?permanent=true"
+    ),
+    "with its account": lambda person, _: person.delete("/api/auth/me", {"password": person.password}),
+}
+
+
+@pytest.mark.parametrize("how", DELETIONS)
+async def test_however_a_picture_is_deleted_its_links_end_and_its_bytes_are_gone(
+    alice: Person, image: dict[str, Any], how: str
+) -> None:
+    links = [image["path"], *image["variants"].values()]
+    for url in links:
+        assert (await fetch(alice, url)).status_code == 200
+    assert len(await stored_keys(alice.id)) == len(links)
+    assert (await DELETIONS[how](alice, image)).status_code == 200
+    for url in links:
+        assert (await fetch(alice, url)).status_code == 404
+    assert await stored_keys(alice.id) == []
+
+
+async def test_the_links_of_one_record_end_while_another_shows_the_same_object(
+    alice: Person, session: dict[str, Any], image: dict[str, Any]
+) -> None:
+    twin = await alice.make_image(session["id"], sample(PHOTO))
+    await alice.delete(f"/api/images/{image['id']}")
+    assert (await fetch(alice, image["path"])).status_code == 404
+    assert (await fetch(alice, twin["path"])).status_code == 200
 
 
 async def test_a_link_that_we_sign_for_what_never_was_leads_nowhere(alice: Person) -> None:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -440,3 +441,22 @@ async def test_a_direct_upload_goes_past_us(cloud: CloudStorage, alice: Person) 
         image = (await alice.post(f"/api/images/uploads/{upload['id']}/complete")).json()["image"]
         assert image["mime"] == "image/jpeg"
         assert not [key for key in await stored_keys(alice.id) if "incoming" in key]
+
+
+# ---- what was begun and never finished
+IN_PARTS = f"{'A' * 26}/{'B' * 26}/original"
+SOON = datetime.now(UTC) + timedelta(hours=1)
+
+
+async def test_uploads_in_parts_that_were_not_finished_are_aborted(
+    aws: CloudStorage, aliyun: CloudStorage, oss_server: OssServer
+) -> None:
+    for key in (IN_PARTS, "somebody/elses"):
+        aws._bucket._client.create_multipart_upload(Bucket=BUCKET, Key=key)  # type: ignore[attr-defined]
+        oss_server.in_parts[f"id of {key[0]}"] = key
+    for storage in (aws, aliyun):
+        assert await storage.unfinished(before=datetime(2000, 1, 1, tzinfo=UTC), remove=True) == 0
+        assert await storage.unfinished(before=SOON, remove=False) == 1
+        assert await storage.unfinished(before=SOON, remove=True) == 1
+        assert await storage.unfinished(before=SOON, remove=True) == 0
+    assert list(oss_server.in_parts.values()) == ["somebody/elses"]

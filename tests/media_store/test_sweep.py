@@ -8,7 +8,7 @@ import pytest
 
 from media_store.managers import NOTES
 from media_store.models import Blob
-from media_store.services import blobs, images, sweep
+from media_store.services import blobs
 from media_store.services.sweep import Swept, sweep_due, sweep_user
 from media_store.storage import get_storage
 from nanobanana.redisdb.client import get_client
@@ -20,6 +20,7 @@ from tests.media_store.uploads import keys_of, stored_keys
 from tests.support.commands import run, run_for_json
 from tests.support.consistency import inconsistencies
 from tests.support.people import Person, picture
+from tests.support.sweeping import later, nobody_else_noted
 
 HOUR = timedelta(hours=1)
 DAY = 24 * HOUR
@@ -27,17 +28,8 @@ DAY = 24 * HOUR
 
 @pytest.fixture(autouse=True)
 async def _nobody_else_is_noted(alice: Person) -> AsyncIterator[None]:
-    others = dict(await get_client().zrange(NOTES.key, 0, -1, withscores=True))
-    await get_client().delete(NOTES.key)
-    yield
-    if others:
-        await get_client().zadd(NOTES.key, others)
-
-
-def later(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
-    """Have the sweep believe that it is later."""
-    for module in (blobs, images, sweep):
-        monkeypatch.setattr(module, "now", lambda: now() + by)
+    async with nobody_else_noted():
+        yield
 
 
 async def plan(person: Person, content: bytes = b"half a picture") -> Blob:

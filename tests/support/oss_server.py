@@ -52,6 +52,7 @@ class OssServer(ThreadingHTTPServer):
     def __init__(self, *, bucket: str, region: str, key: str, secret: str) -> None:
         self.bucket, self.region, self.key, self.secret = bucket, region, key, secret
         self.objects: dict[str, StoredObject] = {}
+        self.in_parts: dict[str, str] = {}  # uploads that were begun: their ids and keys
         self.requests: list[str] = []  # their methods and paths
         self.forbidden_methods: set[str] = set()  # what the access key may not do
         self._fault, self._faults_left, self._healed = "", 0, threading.Event()
@@ -276,7 +277,10 @@ class _Handler(BaseHTTPRequestHandler):
         return 206, data[start : end + 1], {"Content-Range": f"bytes {start}-{end}/{len(data)}"}
 
     def _delete(self, _: bytes) -> None:
-        self.server.objects.pop(self._address_now.key, None)
+        if upload_id := self._address_now.query.get("uploadId"):
+            self.server.in_parts.pop(upload_id, None)
+        else:
+            self.server.objects.pop(self._address_now.key, None)
         self._answer(204, b"", {})
 
     def _delete_many(self, body: bytes) -> None:
@@ -292,8 +296,22 @@ class _Handler(BaseHTTPRequestHandler):
         content = f"<DeleteResult><EncodingType>url</EncodingType>{deleted}</DeleteResult>"
         self._answer(200, content.encode(), {"Content-Type": "application/xml"})
 
+    def _list_in_parts(self) -> None:
+        uploads = "".join(
+            f"<Upload><Key>{quote(key)}</Key><UploadId>{upload_id}</UploadId>"
+            "<Initiated>2026-01-27T10:00:00.000Z</Initiated></Upload>"
+            for upload_id, key in self.server.in_parts.items()
+        )
+        content = (
+            "<ListMultipartUploadsResult><EncodingType>url</EncodingType><NextKeyMarker/><NextUploadIdMarker/>"
+            f"<IsTruncated>false</IsTruncated>{uploads}</ListMultipartUploadsResult>"
+        )
+        self._answer(200, content.encode(), {"Content-Type": "application/xml"})
+
     def _list(self, _: bytes) -> None:
         query = self._address_now.query
+        if "uploads" in query:
+            return self._list_in_parts()
         if query.get("list-type") != "2":
             raise Refusal(501, "NotImplemented")
         limit = min(1000, int(query.get("max-keys", 100)))

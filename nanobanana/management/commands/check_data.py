@@ -55,14 +55,6 @@ def _sentences(findings: Findings, repair: bool) -> list[str]:
     well = "All agrees." if not findings.faults else ""
     mended = f"{count(len(findings.mended), 'fault')} mended." if repair else ""
     return [
-        *_shown("Mended: ", findings.mended),
-        *_shown("", findings.faults),
-        *_shown("Not judged: ", findings.unsettled),
+        *findings.shown(MOST_SHOWN),
         " ".join(filter(None, [f"Checked {count(findings.owners, 'user')}.", mended, well])),
     ]
-
-
-def _shown(word: str, sentences: list[str]) -> list[str]:
-    more = len(sentences) - MOST_SHOWN
-    shown = [f"{word}{sentence}" for sentence in sentences[:MOST_SHOWN]]
-    return [*shown, f"… and {more} more; --json has them all."] if more > 0 else shown
