@@ -1,4 +1,4 @@
-"""A server of its own for a benchmark: one worker, an embedded Redis, a temporary directory, a free port."""
+"""A server of its own for a benchmark: an embedded Redis, a temporary directory, a free port."""
 
 import os
 import socket
@@ -37,7 +37,7 @@ class Target:
 
     def server_seconds(self) -> float:
         """User and system time of the process, its workers and what works for them, but of no Redis."""
-        return sum(seconds(process) for process in self._processes() if not is_redis(process))
+        return sum(seconds(process) for process in self.processes())
 
     def redis_seconds(self) -> float:
         """The same of a Redis that belongs to the server."""
@@ -45,8 +45,11 @@ class Target:
 
     def worker(self) -> psutil.Process:
         """The process that answers, which is the largest."""
-        workers = [process for process in self._processes() if not is_redis(process)]
-        return max(workers, key=lambda process: process.memory_info().rss)
+        return max(self.processes(), key=lambda process: process.memory_info().rss)
+
+    def processes(self) -> list[psutil.Process]:
+        """The server's, its workers' and what works for them, but no Redis."""
+        return [process for process in self._processes() if not is_redis(process)]
 
     def _processes(self) -> list[psutil.Process]:
         return [self._process, *self._process.children(recursive=True)]
@@ -70,11 +73,11 @@ def is_redis(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
+def running_server(*, workers: int = 1) -> Iterator[Server]:
     with TemporaryDirectory(prefix="nanobanana-bench-") as directory:
         port, log = free_port(), Path(directory) / "output.log"
         with log.open("wb") as output:
-            command = [sys.executable, "manage.py", "serve", "--workers", "1"]
+            command = [sys.executable, "manage.py", "serve", "--workers", str(workers)]
             environment = {**os.environ, **settings(directory, port)}
             process = psutil.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         try:

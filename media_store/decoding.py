@@ -30,6 +30,11 @@ async def prepare(file: BinaryIO) -> PreparedPicture:
     return await pool.run(_prepare, "prepare", file)
 
 
+async def look(file: BinaryIO) -> PreparedPicture:
+    """What an upload stores beside its original, which is left out; the same is raised."""
+    return await pool.run(_prepare, "look", file)
+
+
 async def clean(file: BinaryIO) -> PreparedPicture:
     """What can be stored of an upload before its pixels are decoded; the same is raised."""
     return await pool.run(_prepare, "clean", file)

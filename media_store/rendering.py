@@ -1,8 +1,7 @@
 """Variants of pictures that are made when somebody first asks for one, and kept beside the original."""
 
 import asyncio
-import io
-from weakref import WeakKeyDictionary
+import tempfile
 
 from django.conf import settings
 
@@ -11,11 +10,13 @@ from media_store.models import Image
 from media_store.services.blobs import remove_if_gone, storage_key
 from media_store.storage import ObjectNotFound, get_storage
 from media_store.variants import ORIGINAL, THUMB
+from nanobanana.pools import Line
 
 # At once in one process, so that uploads do not wait behind a page of pictures.
 AT_ONCE = 2 * settings.DECODERS
+WAITING = 500
 
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+_line = Line(AT_ONCE, waiting=WAITING)
 _under_way: dict[str, asyncio.Task[int]] = {}
 
 
@@ -45,10 +46,11 @@ def _making(image: Image, variant: str, key: str) -> asyncio.Task[int]:
 
 async def _make(image: Image, variant: str, key: str) -> int:
     storage = get_storage()
-    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)):
-        original = storage_key(image, ORIGINAL)
-        content = b"".join([chunk async for chunk in storage.open(original)])
-        made = await decoding.make_variant(io.BytesIO(content), variant)
+    async with _line.turn():
+        with tempfile.TemporaryFile() as file:
+            async for chunk in storage.open(storage_key(image, ORIGINAL)):
+                file.write(chunk)
+            made = await decoding.make_variant(file, variant)
     await storage.put(key, made)
     # Who deleted the picture meanwhile may not have found this file.
     await remove_if_gone(user_id=image.owner_id, blob_id=image.blob_id)

@@ -129,7 +129,7 @@ async def entries(state: str, *, limit: int) -> list[Entry]:
 
 async def figures() -> dict[str, int]:
     """How many jobs there are of each state."""
-    pipeline = get_client().pipeline(transaction=False)
+    pipeline = get_client().pipeline(transaction=True)  # jobs move from one to another
     pipeline.llen(key_of(QUEUE)).hlen(messages_key(QUEUE)).hlen(messages_key(DELAYED)).zcard(key_of(FAILED))
     waiting, known, delayed, failed = await ask_all(pipeline)
     return {"waiting": waiting, "running": max(0, known - waiting), "delayed": delayed, "failed": failed}

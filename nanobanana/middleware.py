@@ -15,7 +15,7 @@ from django.utils.decorators import async_only_middleware
 from nanobanana.logs import request_log
 from nanobanana.metrics import meters_of
 from nanobanana.request_ids import begin_request
-from nanobanana.responses import prepared, set_defaults
+from nanobanana.responses import prepared, set_defaults, set_own_header
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -47,7 +47,7 @@ def identify_and_log(get_response: Handler) -> Handler:
         start = time.perf_counter()
         identifier = begin_request()
         response = await get_response(request)
-        response.headers["X-Request-Id"] = identifier
+        set_own_header(response, "X-Request-Id", identifier)
         elapsed = time.perf_counter() - start
         method, route, status = method_of(request), route_of(request), response.status_code
         meters_of(method, route, status).note(elapsed)
@@ -96,7 +96,7 @@ class CrossOrigin(CorsMiddleware):
         if "Vary" in response:
             patch_vary_headers(response, ("origin",))
         else:
-            response["Vary"] = "origin"
+            set_own_header(response, "Vary", "origin")
         return response
 
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from time import perf_counter
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from nanobanana.cores import usable_cores
 from nanobanana.errors import ServiceUnavailable
@@ -67,3 +68,22 @@ class Places:
         finally:
             self._taken[user_id] -= 1
             self._taken += Counter()  # forget who has none
+
+
+class Line:
+    """At most `count` of something run at once in an event loop; with `waiting` more, the next is refused."""
+
+    def __init__(self, count: int, *, waiting: int) -> None:
+        self.count, self.room = count, count + waiting
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        if self.room <= 0:
+            raise ServiceUnavailable(TOO_MANY)
+        self.room -= 1
+        try:
+            async with self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.count)):
+                yield
+        finally:
+            self.room += 1

@@ -22,7 +22,7 @@ from nanobanana.idempotency import KeyedRequest, answer_once, checked_key, finge
 from nanobanana.preconditions import etag_of, is_unchanged, revisions_named
 from nanobanana.redisdb.event_log import Cursor
 from nanobanana.redisdb.unit_of_work import Operation
-from nanobanana.responses import json_response, set_headers
+from nanobanana.responses import json_response, set_headers, set_own_header
 from nanobanana.serializers import validate
 from nanobanana.throttling import READING_METHODS, Budget, Standing, budget_of_method
 
@@ -160,5 +160,6 @@ class ViewSet(viewsets.ViewSet):
         if self._has_already(headers):
             return HttpResponseNotModified(headers=headers)
         response = json_response(content, status)
-        set_headers(response, headers)
+        for name, value in headers.items():
+            set_own_header(response, name, value)
         return response

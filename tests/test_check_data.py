@@ -19,7 +19,7 @@ from nanobanana.redisdb.keys import global_key, owner_key
 from nanobanana.redisdb.walking import keys_of
 from tests.support.commands import run, run_for_json
 from tests.support.consistency import inconsistencies
-from tests.support.people import Person
+from tests.support.people import Person, picture
 
 
 @dataclass
@@ -261,6 +261,8 @@ async def test_who_writes_meanwhile_raises_no_alarm(alice: Person, chat: Chat) -
 async def write_a_lot(alice: Person, chat: Chat) -> None:
     async def write(number: int) -> None:
         session = await alice.make_session(f"Session {number}")
+        own = await alice.make_image(session["id"], picture(colour=f"#{number:06x}"))
+        await alice.make_message(session["id"], imageIds=[own["id"]])
         for turn in range(4):
             shown = [chat.shown_id, chat.unused_id][: turn % 3]
             message = await alice.make_message(chat.session_id, f"text {number} {turn}", imageIds=shown)

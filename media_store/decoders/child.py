@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +32,11 @@ Answer = dict[str, Any]
 
 def clean(source: BinaryIO, target: BinaryIO, turns: Turns) -> Answer:
     return written(imaging.clean(source), target)
+
+
+def look(source: BinaryIO, target: BinaryIO, turns: Turns) -> Answer:
+    """As `prepare`, without the original, which the asker has."""
+    return written(replace(imaging.prepare(source, turns.large()), original=b""), target)
 
 
 def prepare(source: BinaryIO, target: BinaryIO, turns: Turns) -> Answer:
@@ -65,6 +70,7 @@ def compress(source: BinaryIO, target: BinaryIO, turns: Turns, mime: str) -> Ans
 
 CALLS: dict[str, Callable[..., Answer]] = {
     "clean": clean,
+    "look": look,
     "prepare": prepare,
     "make_variant": make_variant,
     "compress": compress,

@@ -33,6 +33,18 @@ def strip(data: bytes) -> bytes:
     return bytes(cleaned[:end])
 
 
+def without_sequence(data: bytes) -> bytes:
+    """The file without what moves in it. Raises UnreadablePicture when there is nothing else."""
+    top = list(boxes(data, 0, len(data)))
+    moving = [box for box in top if box.type == b"moov"]
+    if moving and not any(box.type == b"meta" for box in top):
+        raise UnreadablePicture("A HEIC that moves has to hold a still picture as well.")
+    still = bytearray(data)
+    for box in moving:
+        _blank(still, box.start + 4, box.body, box.end)
+    return bytes(still) if moving else data
+
+
 def _clean(cleaned: bytearray, data: bytes, container: bytes, start: int, end: int) -> int:
     """Clean the boxes of one container; returns where the last of them ends."""
     for box in boxes(data, start, end):

@@ -21,6 +21,7 @@ from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadT
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
 from nanobanana.metrics import UPLOADED_BYTES, UPLOADS, counted
+from nanobanana.pools import Line
 from nanobanana.redisdb.exceptions import CommitRefused, DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import new_id, time_of
@@ -29,11 +30,15 @@ from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork, unit_of_work,
 
 CLEANED_AT_ONCE = 100
 STEP = 500  # records removed at once
+WAITING = 100  # uploads in line in one process
 TRIES = 10  # to remove pictures that messages come to show meanwhile
 Settling = Callable[[UnitOfWork, Image], None]
 
 NO_IMAGE = "There is no such image."
 NO_SESSION = "There is no such session."
+
+# Files wait on disk for their turn to be in memory: while they are looked at, and until they are stored.
+_in_memory = Line(max(4, 2 * settings.DECODERS), waiting=WAITING)
 
 logger = logging.getLogger(__name__)
 
@@ -105,11 +110,12 @@ async def _upload_image(
     is_large = upload.size > settings.PROCESS_IN_BACKGROUND_ABOVE
     if is_large:
         await processing.announce(user.id)
-    looking = _clean(upload) if is_large else _prepare(upload)
-    picture, _ = await asyncio.gather(looking, compression.announce(user.id))
-    image = _new_image(user, session_id, type, picture)
-    image.compressible = compression.is_compressible(image.mime)
-    await _store(user, image, picture, partial(_commit, user, image, operation, settle))
+    async with _in_memory.turn():
+        looking = _clean(upload) if is_large else _prepare(upload)
+        picture, _ = await asyncio.gather(looking, compression.announce(user.id))
+        image = _new_image(user, session_id, type, picture)
+        image.compressible = compression.is_compressible(image.mime)
+        await _store(user, image, picture, partial(_commit, user, image, operation, settle))
     if image.is_processing:
         await processing.prepare_picture.enqueue_or_leave(user_id=user.id, image_id=image.id)
     return image

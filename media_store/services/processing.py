@@ -43,7 +43,7 @@ async def prepare_picture(*, user_id: str, image_id: str) -> None:
         return
     try:
         async with _original_of(image) as file:
-            picture = await decoding.prepare(file)
+            picture = await decoding.look(file)
     except (PayloadTooLarge, UnreadablePicture, UnsupportedMedia) as error:
         return await _finish(image, failure=error.message)
     except ObjectNotFound:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import quantiles
+from typing import Any
 
 from nanobanana.stress.accounts import Written
 from nanobanana.stress.devices import Device, Heard
@@ -90,6 +91,23 @@ class Tally:
             self.stall_seconds.append(max(0.0, event.at - max(answered_at, event.connected_at)))
 
     # ---- telling
+    def figures(self) -> dict[str, Any]:
+        """All of it, for programs; times in milliseconds."""
+        return {
+            "connects": self.connects,
+            "cutOff": self.cuts,
+            "nuisances": dict(self.nuisances),
+            "writesAnswered": self.answered,
+            "answerP50": 1000 * percentile(self.answer_seconds, 50),
+            "answerP95": 1000 * percentile(self.answer_seconds, 95),
+            "events": self.events,
+            "deliveriesDue": self.due,
+            "toldToReload": self.told,
+            "faults": self.faults,
+            "catchUpP99": 1000 * self.catch_up_p99,
+            "worstStall": 1000 * self.worst_stall,
+        }
+
     def table(self) -> Iterator[str]:
         p50, p95 = (1000 * percentile(self.answer_seconds, at) for at in (50, 95))
         yield row("connects", f"{self.connects:,}", f"{self.cuts:,} cut off")

@@ -248,7 +248,7 @@ def altered_heics() -> dict[str, bytes]:
     first_unit = data.index(b"mdat") + 4
     return {
         "a grid of itself": tiles[: references + 4] + grid_id + tiles[references + 6 :],
-        "a sequence": data + box(b"moov", b""),
+        "a sequence alone": data.replace(b"meta", b"free") + box(b"moov", b""),
         "two lists of items": data + box(b"meta", bytes(4)),
         "no list of items": data.replace(b"meta", b"free"),
         "no sizes": data.replace(b"hvcC", b"free"),
@@ -262,6 +262,15 @@ def altered_heics() -> dict[str, bytes]:
 def test_a_heic_that_is_not_clear_about_its_sizes_is_refused(alteration):
     with pytest.raises(UnreadablePicture):
         inspect(io.BytesIO(altered_heics()[alteration]))
+
+
+def test_of_a_heic_that_moves_the_still_picture_is_shown_and_the_rest_is_kept():
+    still = sample("formats/rocket.heic")
+    moving = still + box(b"moov", box(b"mvhd", bytes(100)) + box(b"trak", box(b"tkhd", bytes(84))))
+    picture = prepare(io.BytesIO(moving))
+    assert picture.info == inspect(io.BytesIO(still))
+    assert picture.thumbnail == prepare(io.BytesIO(still)).thumbnail
+    assert picture.original == moving
 
 
 # ---- thumbnails

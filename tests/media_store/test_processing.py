@@ -169,7 +169,7 @@ async def test_what_fails_again_and_again_is_a_visible_failure(
         raise RuntimeError("a bug")
 
     image = await upload(alice, session)
-    monkeypatch.setattr(decoding, "prepare", fail)
+    monkeypatch.setattr(decoding, "look", fail)
     monkeypatch.setattr(prepare_picture, "retries", 1)
     await process()
     failed = await look(alice, image)
@@ -179,14 +179,14 @@ async def test_what_fails_again_and_again_is_a_visible_failure(
 async def test_what_fails_once_is_tried_again(
     alice: Person, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare = decoding.prepare
+    prepare = decoding.look
 
     async def fail_once(file: Any) -> None:
-        monkeypatch.setattr(decoding, "prepare", prepare)
+        monkeypatch.setattr(decoding, "look", prepare)
         raise RuntimeError("for once")
 
     image = await upload(alice, session)
-    monkeypatch.setattr(decoding, "prepare", fail_once)
+    monkeypatch.setattr(decoding, "look", fail_once)
     await process()
     assert (await look(alice, image))["status"] == "ready"
 
@@ -253,7 +253,7 @@ async def test_deleted_meanwhile_it_leaves_nothing(alice: Person, session: dict[
 async def test_deleted_while_it_is_decoded_it_leaves_nothing(
     alice: Person, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare = decoding.prepare
+    prepare = decoding.look
 
     async def prepare_and_be_overtaken(file: Any) -> Any:
         picture = await prepare(file)
@@ -261,7 +261,7 @@ async def test_deleted_while_it_is_decoded_it_leaves_nothing(
         return picture
 
     image = await upload(alice, session)
-    monkeypatch.setattr(decoding, "prepare", prepare_and_be_overtaken)
+    monkeypatch.setattr(decoding, "look", prepare_and_be_overtaken)
     await process()
     assert await stored_keys(alice.id) == []
     assert await inconsistencies([alice.id]) == []

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -315,6 +314,16 @@ def test_what_processes_counted_is_added_up_and_only_the_living_have_sockets(dir
         process.kill()
 
 
+def test_the_disk_keeps_room_for_what_will_be_counted(directory: Path) -> None:
+    """On a full one, a write to what is mapped would end the process."""
+    process = Counting(1)
+    process.wait_until_it_counted()
+    process.kill()
+    sizes = [path.stat().st_blocks * 512 for path in directory.glob("*.db")]
+    assert min(sizes) >= metric_files.SIZE
+    assert len(sizes) == len(metric_files.KINDS)
+
+
 def test_processes_that_die_and_come_leave_no_more_files(directory: Path) -> None:
     for _ in range(3):
         process = Counting(1)
@@ -349,17 +358,32 @@ def test_a_server_begins_at_zero_and_leaves_others_their_counts(directory: Path)
 
 @pytest.mark.usefixtures("redis_server")
 def test_a_server_of_several_processes_gives_one_page(tmp_path: Path) -> None:
-    with served(tmp_path / "logs", workers=2, METRICS_TOKEN="t") as server:
+    with served(tmp_path / "logs", workers=2, METRICS_TOKEN="t", JOB_WORKERS="0") as server:
         for _ in range(20):  # each on another connection, perhaps to another process
             httpx.get(f"{server.url}/health/live")
         seen = scrape_when_it_answers(server)
-        assert seen.value(REQUESTS, route="/health/live") == 20
-        assert seen.value("nanobanana_workers") == 2
-        os.kill(one_worker_of_this_process(), signal.SIGKILL)
-        wait_until(lambda: scrape_when_it_answers(server).value("nanobanana_worker_starts_total") == 3)
-        seen = scrape_when_it_answers(server)
-        assert seen.value("nanobanana_workers") == 2
-        assert seen.value(REQUESTS, route="/health/live") == 20
+    assert seen.value(REQUESTS, route="/health/live") == 20
+    assert seen.value("nanobanana_workers") == 2
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("redis_server")
+def test_a_killed_worker_s_successor_counts_on(tmp_path: Path) -> None:
+    with served(tmp_path / "logs", workers=2, METRICS_TOKEN="t", JOB_WORKERS="0") as server:
+        for killed in range(1, 11):
+            for _ in range(20):
+                httpx.get(f"{server.url}/health/live")
+            os.kill(one_worker_of_this_process(), signal.SIGKILL)
+            seen = scrape_after_starts(server, 2 + killed)
+            assert seen.value("nanobanana_workers") == 2
+            assert seen.value(REQUESTS, route="/health/live") == 20 * killed
+
+
+def scrape_after_starts(server: WebServer, count: int) -> Scrape:
+    """The time limit of the test ends what never comes."""
+    while (seen := scrape_when_it_answers(server)).value("nanobanana_worker_starts_total") < count:
+        time.sleep(0.05)
+    return seen
 
 
 def one_worker_of_this_process() -> int:
@@ -374,12 +398,6 @@ def scrape_when_it_answers(server: WebServer) -> Scrape:
             return parse(answer.text)
         except httpx.TransportError:  # the connection was the killed one's
             time.sleep(0.02)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """The time limit of the test ends what never comes."""
-    while not holds():
-        time.sleep(0.05)
 
 
 # ---- jobs

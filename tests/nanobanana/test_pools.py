@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from nanobanana.errors import ServiceUnavailable
-from nanobanana.pools import BoundedPool, Places
+from nanobanana.pools import BoundedPool, Line, Places
 
 
 async def test_it_runs_off_the_event_loop_and_gives_the_result() -> None:
@@ -63,3 +63,23 @@ async def test_places_are_taken_by_turns_and_shared_out() -> None:
     with pytest.raises(KeyError), places.one("alice"):
         raise KeyError
     assert places.taken == 0
+
+
+async def test_a_line_has_so_many_at_once_and_refuses_who_finds_it_full() -> None:
+    line, running, most = Line(2, waiting=2), 0, 0
+
+    async def work() -> None:
+        nonlocal running, most
+        async with line.turn():
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0.01)
+            running -= 1
+
+    working = [asyncio.ensure_future(work()) for _ in range(4)]
+    await asyncio.sleep(0)
+    with pytest.raises(ServiceUnavailable):
+        await work()
+    await asyncio.gather(*working)
+    assert most == 2
+    await work()

@@ -1,6 +1,7 @@
 """`manage.py stress`: it finds nothing wrong with a server that is right, and what is wrong with another."""
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -103,6 +104,9 @@ def test_a_fault_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     with pytest.raises(SystemExit, match="1"):
         call_command("stress", url=["http://localhost:1"])
     assert re.search(r"^lost +1  ✗$", capsys.readouterr().out, flags=re.MULTILINE)
+    with pytest.raises(SystemExit, match="1"):
+        call_command("stress", "--json", "--url", "http://localhost:1")
+    assert json.loads(capsys.readouterr().out)["faults"]["lost"] == 1
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,9 @@ def be_quick(set_attribute: Callable[[object, str, float], None]) -> None:
     set_attribute(job_worker, "LONGEST_SLEEP", 50)
 
 
-async def prepare_slowly(file: BinaryIO) -> PreparedPicture:
+async def look_slowly(file: BinaryIO) -> PreparedPicture:
     await wait_while_told()
-    return await prepare(file)
+    return await look(file)
 
 
 async def wait_while_told() -> None:
@@ -48,6 +48,6 @@ async def wait_while_told() -> None:
 
 if __name__ == "__main__":
     be_quick(setattr)
-    prepare, decoding.prepare = decoding.prepare, prepare_slowly
+    look, decoding.look = decoding.look, look_slowly
     job_worker.JOBS = (slow, prepare_picture)
     job_worker.run()

@@ -1,6 +1,7 @@
 """`manage.py stress`: devices come and go while much is written, and everything they hear is counted."""
 
 import asyncio
+import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping
@@ -60,21 +61,24 @@ class Command(BaseCommand):
                 help=f"{meaning}, so often; own servers only",
             )
 
+        parser.add_argument("--json", action="store_true", help="answer with one object instead of a table")
+
     def handle(self, **options: Any) -> None:
-        plan = plan_of(options)
+        plan, as_json = plan_of(options), options.get("json", False)
+        draw = self.bar(plan, is_shown=not as_json)
         try:
             with servers(options["url"], options["workers"]) as (urls, nuisances):
                 refuse_nonsense(plan, urls, nuisances)
-                tally = asyncio.run(Run(plan, urls, nuisances, self.bar(plan)).perform())
+                tally = asyncio.run(Run(plan, urls, nuisances, draw).perform())
         except (StressError, EmbeddedServerError) as error:
             raise CommandError(str(error)) from error
         except httpx.ConnectError as error:
             raise CommandError(f"No server answers at {options['url'][0]}.") from error
-        self.stdout.write("\n".join(["", *tally.table()]))
+        self.stdout.write(json.dumps(tally.figures()) if as_json else "\n".join(["", *tally.table()]))
         if not tally.is_clean:
             sys.exit(1)
 
-    def bar(self, plan: Plan) -> Callable[[Progress], None]:
+    def bar(self, plan: Plan, *, is_shown: bool) -> Callable[[Progress], None]:
         """A function that draws the progress; it does nothing where there is no terminal."""
 
         def draw(progress: Progress) -> None:
@@ -83,7 +87,7 @@ class Command(BaseCommand):
             self.stdout.write(f"\r[{'#' * done:<{BAR}}] {progress.elapsed:4.0f} s  {counts} ", ending="")
             self.stdout.flush()
 
-        return draw if self.stdout.isatty() else lambda progress: None
+        return draw if is_shown and self.stdout.isatty() else lambda progress: None
 
 
 def plan_of(options: Mapping[str, Any]) -> Plan:
