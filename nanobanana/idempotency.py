@@ -29,6 +29,7 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
 
+from nanobanana.background import of_this_process
 from nanobanana.errors import IdempotencyMismatch, RequestInFlight, ValidationFailed
 from nanobanana.redisdb import scripts
 from nanobanana.redisdb.keys import global_key, owner_key
@@ -106,7 +107,18 @@ class AnswerManager:
 
     async def release(self) -> None:
         """Give the key up: the next request under it is the first one again."""
-        await self._replace_claim(b"", "")
+        if not await self._replace_claim(b"", ""):
+            self.release_later()
+
+    def release_later(self) -> None:
+        """Redis is away: who tries again once it is back should not have to wait until the claim ends."""
+        of_this_process.spawn(self._keep_releasing())
+
+    async def _keep_releasing(self) -> None:
+        for _ in range(CLAIM_LIFE // 1000):
+            await asyncio.sleep(1)
+            if await self._replace_claim(b"", ""):
+                return
 
     async def _try_to_claim(self, worthless: bytes = b"") -> bytes:
         """b"" when the claim stands there, else what does."""
@@ -121,12 +133,14 @@ class AnswerManager:
             except (RedisError, OSError) as error:
                 logger.warning("A claim was not renewed: %s", error)
 
-    async def _replace_claim(self, value: bytes, life: int | str) -> None:
-        """An answer that cannot be kept does not undo what was done: the claim ends by itself."""
+    async def _replace_claim(self, value: bytes, life: int | str) -> bool:
+        """False when Redis is away: that undoes nothing that was done, and the claim ends by itself."""
         try:
             await scripts.replace_value([self.request.answer_key], [self._claim, value, life])
         except (RedisError, OSError) as error:
             logger.error("The answer under an Idempotency-Key was not kept: %s", error)
+            return False
+        return True
 
     def _seal(self, head: dict[str, Any], body: bytes = b"") -> bytes:
         described = orjson.dumps({"fingerprint": self.request.fingerprint, **head})
@@ -156,7 +170,11 @@ async def answer_once(
 ) -> HttpResponseBase:
     """What `act` answers, or what it answered to the same request before. What fails may be tried again."""
     answers = AnswerManager(request)
-    kept = await answers.claim()
+    try:
+        kept = await answers.claim()
+    except (RedisError, OSError):  # it may stand there all the same
+        answers.release_later()
+        raise
     if kept:
         return kept
     try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import orjson
@@ -32,6 +33,7 @@ SECRETS = re.compile(
 )
 LONGEST = 20_000  # characters of a value
 HIDDEN = "…"
+TELL_EVERY = 60  # seconds, of lines that were lost
 SECRET_NAMES = re.compile(r"(?i)(?:.*_)?(?:password|token|secret|ticket|authorization|cookie|text|email)")
 OF_RECORDS = vars(logging.makeLogRecord({})).keys() | {"message", "asctime", "event"}
 JSON_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
@@ -49,6 +51,7 @@ class Sinks:
 
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
+        self._lost, self._tell_at = 0, 0.0
 
     @property
     def level(self) -> int:
@@ -58,7 +61,19 @@ class Sinks:
     def put(self, level: int, event: Event) -> None:
         for sink in self.sinks:
             if level >= sink.level:
-                sink.write(event)
+                self._write(sink, event)
+
+    def _write(self, sink: Sink, event: Event) -> None:
+        """A log that cannot be written anywhere fails no request; its reader learns of it afterwards."""
+        try:
+            sink.write(event)
+        except OSError:  # the disk is full, and that of standard error too
+            self._lost += 1
+            return
+        if self._lost and monotonic() >= self._tell_at:
+            lost, self._lost, self._tell_at = self._lost, 0, monotonic() + TELL_EVERY
+            told: Event = {"logger": __name__, "event": f"{lost} lines of the log could not be written."}
+            self.warning(add_moment_and_level(None, "warning", told))
 
     def debug(self, event: Event) -> None:
         self.put(logging.DEBUG, event)

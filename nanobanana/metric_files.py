@@ -16,6 +16,12 @@ from prometheus_client import CollectorRegistry, multiprocess, values
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # the library's own name for the directory
 LOCK = "slot{}.lock"
+KINDS = (
+    "counter",
+    "histogram",
+    "gauge_livesum",
+)  # of the metrics there are, as the library names their files
+SIZE = 1024 * 1024  # bytes, as the library takes
 
 _lock_of_this_process: int | None = None
 
@@ -41,6 +47,10 @@ def count_together() -> None:
     directory.mkdir(parents=True, exist_ok=True)  # a worker may be there before its server
     slot, _lock_of_this_process = _take_slot(directory)
     multiprocess.mark_process_dead(slot, str(directory))
+    try:
+        _reserve(directory, slot)
+    except OSError:  # the disk is full: better to serve and count for itself alone
+        return
     values.ValueClass = values.MultiProcessValue(lambda: slot)
 
 
@@ -75,6 +85,17 @@ def _take_slot(directory: Path) -> tuple[int, int]:
             return slot, file
         os.close(file)
     raise AssertionError("There is no end of slots.")
+
+
+def _reserve(directory: Path, slot: int) -> None:
+    """Have the disk keep room for all that is mapped: a write where it has none would end the process."""
+    for kind in KINDS:
+        file = os.open(directory / f"{kind}_{slot}.db", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if hasattr(os, "posix_fallocate"):  # macOS has none
+                os.posix_fallocate(file, 0, max(os.fstat(file).st_size, SIZE))
+        finally:
+            os.close(file)
 
 
 def _lock(file: int) -> bool:

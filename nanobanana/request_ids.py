@@ -3,6 +3,8 @@
 import secrets
 from contextvars import ContextVar
 
+from nanobanana.redisdb import patience
+
 
 class AtHand:
     """A request, the life of a socket, or a job; the user is known once a token was read."""
@@ -22,6 +24,7 @@ def begin_request() -> str:
     """Give an id to what the running task does from here on: a request, or the life of a socket."""
     at_hand = AtHand(secrets.token_hex(8))
     _current.set(at_hand)
+    patience.begin()
     return at_hand.request_id
 
 

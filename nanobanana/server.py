@@ -25,6 +25,7 @@ TICK = 0.1  # seconds
 LINGER = 1.5  # seconds; the workers of a killed supervisor notice within one and leave the port
 STOP_TIMEOUT = 15.0  # seconds after the delay; a worker gives its running requests 10
 LONGEST_DELAY = 30.0  # seconds
+LONGEST_DELAY_OF_REDIS = 4.0  # so long all wait when its disk has room again
 CALM = 4.0  # seconds; a process that lived longer, and longer than it had to wait, does not die in a series
 
 
@@ -59,7 +60,8 @@ def listen(host: str, port: int) -> socket.socket:
 class Backoff:
     """Lets a process that died start again at once, then after 1, 2, 4 … 30 s while it keeps dying."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: float = LONGEST_DELAY) -> None:
+        self._longest = longest
         self._delay = 0.0
         self._last_start = -math.inf
 
@@ -69,7 +71,7 @@ class Backoff:
         if since_last_start < self._delay:
             return False
         was_calm = since_last_start > max(CALM, self._delay + 1)
-        self._delay = 1.0 if was_calm else min(2 * self._delay, LONGEST_DELAY)
+        self._delay = 1.0 if was_calm else min(2 * self._delay, self._longest)
         self._last_start = now
         return True
 
@@ -172,7 +174,7 @@ class Supervisor:
         self._job_workers_wanted = job_workers
         self._job_workers: list[JobWorker] = []
         self._redis = redis
-        self._redis_backoff = Backoff()
+        self._redis_backoff = Backoff(LONGEST_DELAY_OF_REDIS)
         self._on_ready = on_ready
         self._was_ready = False
         self._reload_on = reload_on

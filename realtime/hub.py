@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 
 from nanobanana.background import Background
 from nanobanana.errors import Conflict, TooManyRequests
-from nanobanana.redisdb.client import SECONDS_TO_ANSWER, connect, get_client
+from nanobanana.redisdb.client import connect, get_client, in_time
 from nanobanana.redisdb.event_log import Cursor, heads, read_bell
 from nanobanana.redisdb.keys import doorbell_channel
 from realtime import attendance
@@ -94,12 +94,16 @@ class Hub:
         subscription = self._subscription_of(listener)
         subscription.joining.add(listener)
         try:
-            async with asyncio.timeout(SECONDS_TO_ANSWER):
-                await self._doorbell.subscribe(doorbell_channel(listener.user.id))
-            await subscription.join(listener, since, is_return=is_return)
+            await in_time(self._follow(subscription, listener, since, is_return=is_return))
         finally:
             subscription.joining.discard(listener)
         self._unverified.add(subscription)  # a sign-out between its authentication and now was not heard
+
+    async def _follow(
+        self, subscription: Subscription, listener: Listener, since: Cursor | None, *, is_return: bool
+    ) -> None:
+        await self._doorbell.subscribe(doorbell_channel(listener.user.id))
+        await subscription.join(listener, since, is_return=is_return)
 
     def leave(self, listener: Listener) -> None:
         """Forget who left; its user's subscription stays until the next check, for it may be back at once."""
@@ -146,8 +150,7 @@ class Hub:
 
     async def publish(self, user_id: str, text: str) -> None:
         """Say something on the user's doorbell channel, to every process."""
-        async with asyncio.timeout(SECONDS_TO_ANSWER):
-            await get_client().publish(doorbell_channel(user_id), text)
+        await in_time(get_client().publish(doorbell_channel(user_id), text))
 
     # ---- what is heard
     def _hear(self, channel: str, text: str) -> None:

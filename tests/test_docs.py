@@ -114,7 +114,21 @@ def test_every_command_is_in_the_documents(command):
         assert any(f"manage.py {command}" in block for block in code_blocks(document)), document
 
 
+def test_decisions_are_numbered_one_after_the_other():
+    decisions = sorted(ROOT.glob("docs/decisions/*.md"))
+    numbers = [f"{number:04}" for number in range(1, len(decisions) + 1)]
+    assert [decision.name[:4] for decision in decisions] == numbers
+    assert [decision.read_text()[:6] for decision in decisions] == [f"# {number}" for number in numbers]
+
+
 def test_every_make_command_the_readme_names_exists():
     makefile = text_of("Makefile")
     named = set(re.findall(r"`?make ([a-z-]+)", text_of("README.md") + text_of("CONTRIBUTING.md")))
     assert [name for name in named if f"\n{name}:" not in makefile] == []
+
+
+@pytest.mark.parametrize("path", [".pre-commit-config.yaml", ".github/workflows/checks.yml"])
+def test_what_runs_by_itself_runs_what_people_run(path: str) -> None:
+    commands = re.findall(r"make (?:lint|test)\b", (ROOT / path).read_text(encoding="utf-8"))
+    commands += re.findall(r"command: (test)\b", (ROOT / path).read_text(encoding="utf-8"))
+    assert {command.removeprefix("make ") for command in commands} == {"lint", "test"}

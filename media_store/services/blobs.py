@@ -30,7 +30,7 @@ PLAN_LIFE = timedelta(hours=1)  # in which what is planned must be held; longer 
 LATER = timedelta(hours=1)  # when bytes are removed again: what was under way has arrived by then
 STEP = 500  # removed at once
 AT_ONCE = 8  # calls to the storage
-PATIENCE = 5  # seconds, for a storage that is away
+PATIENCE = 0.4  # seconds that a request waits for a storage; the sweep removes what takes longer
 TRIES = 5  # to share what others come to release meanwhile
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,8 @@
 """A bucket of a cloud as a storage: what is the same for every cloud.
 
-The SDKs block, so each call runs in a thread of a bounded pool, and takes PATIENCE at most, waiting included.
+The SDKs block, so each call runs in a thread of a bounded pool, and takes PATIENCE at most, waiting
+included: a request is answered within three seconds whatever the cloud does. Bytes to be sent have time
+for that too.
 """
 
 import asyncio
@@ -26,10 +28,11 @@ from nanobanana.pools import BoundedPool
 THREADS = 16  # nearly all of a call is waiting for the network
 WAITING = 500  # calls in line in one process
 CONNECT_TIMEOUT = 2  # seconds
-READ_TIMEOUT = 10
+READ_TIMEOUT = 5  # so long a thread hangs on after a cloud that was silent is back
 ATTEMPTS = 2
-PATIENCE = 25  # seconds: both attempts and what lies between them
-CHECK_PATIENCE = 5
+PATIENCE = 2.5  # seconds
+PATIENCE_IN_BULK = 25  # seconds, for a thousand keys: both attempts and what lies between them
+SLOWEST = 256 * 1024  # bytes a second that the way to the cloud takes at least
 LONGEST_LIFE = 7 * 24 * 3600  # seconds; neither cloud signs for longer
 KEYS_PER_PAGE = 1000  # neither lists or deletes more at once
 SHA256 = "sha256"  # the name under which an object's hash is noted beside it
@@ -122,7 +125,7 @@ class CloudStorage:
         self._pool = BoundedPool("storage", threads=THREADS, waiting=WAITING)
 
     async def put(self, key: str, data: bytes) -> None:
-        await self._run(self._put, checked(key), data)
+        await self._run(self._put, checked(key), data, patience=PATIENCE + len(data) / SLOWEST)
 
     async def open(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         if length == 0:
@@ -159,7 +162,7 @@ class CloudStorage:
 
     async def delete_prefix(self, prefix: str) -> None:
         async for page in self._pages(f"{checked(prefix)}/"):
-            await self._run(self._bucket.delete, page)
+            await self._run(self._bucket.delete, page, patience=PATIENCE_IN_BULK)
 
     async def list(self, prefix: str = "") -> AsyncIterator[str]:
         async for page in self._pages(f"{checked(prefix)}/" if prefix else ""):
@@ -173,12 +176,13 @@ class CloudStorage:
 
     async def check(self) -> None:
         """Ask for one key: a write would cost too much to be made this often."""
-        await self._run(self._bucket.page, "", None, 1, patience=CHECK_PATIENCE)
+        await self._run(self._bucket.page, "", None, 1)
 
     async def _pages(self, prefix: str) -> AsyncIterator[Sequence[str]]:
         token = None
         while True:
-            keys, token = await self._run(self._bucket.page, prefix, token, KEYS_PER_PAGE)
+            listing = (prefix, token, KEYS_PER_PAGE)
+            keys, token = await self._run(self._bucket.page, *listing, patience=PATIENCE_IN_BULK)
             if keys:
                 yield keys
             if not token:

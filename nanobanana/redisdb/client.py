@@ -1,6 +1,7 @@
 """The connection to Redis: one client for each event loop, with time limits a request can live with."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,9 +12,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError, TimeoutError
 
+from nanobanana.redisdb.patience import bear
+
 CONNECTIONS = 64  # of one process; a request that finds none free waits for one
 SECONDS_TO_CONNECT = 2
-SECONDS_TO_ANSWER = 2.5  # one call, with its retries
+SECONDS_TO_ANSWER = 2.5  # one call, with its retries; and all slow ones of a request (see `patience.py`)
 RETRIES = 2
 SECONDS_OF_A_THREAD = 10  # one call of the blocking client
 
@@ -91,14 +94,22 @@ def connect_blocking() -> BlockingRedis:
 
 async def ask(*command: str | int) -> Any:
     """Send one command and wait no longer than a request can; only for what may be sent twice."""
-    async with asyncio.timeout(SECONDS_TO_ANSWER):
-        return await get_client().execute_command(*command)
+    return await in_time(get_client().execute_command(*command))
 
 
 async def ask_all(pipeline: Any) -> list[Any]:
     """Send a pipeline and wait no longer than a request can; its answers."""
+    return await in_time(pipeline.execute())
+
+
+async def in_time(call: Awaitable[Any]) -> Any:
+    """What the call answers; TimeoutError when that takes longer than a request can wait."""
+    return await bear(_bounded(call), SECONDS_TO_ANSWER)
+
+
+async def _bounded(call: Awaitable[Any]) -> Any:
     async with asyncio.timeout(SECONDS_TO_ANSWER):
-        return await pipeline.execute()
+        return await call
 
 
 async def close_client() -> None:

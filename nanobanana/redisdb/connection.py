@@ -17,6 +17,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, RedisError
 
 from nanobanana.redisdb.client import SECONDS_TO_ANSWER, close_client, get_client
+from nanobanana.redisdb.patience import bear
 
 PAUSES = (0.02, 0.1)  # seconds before a call is tried again on a new connection
 
@@ -114,6 +115,9 @@ class Line:
         The reply is to begin with `ticket`, which the command carries; the rest of it is returned.
         """
         command = pack_command(arguments)  # type: ignore[arg-type]  # hiredis means tuple[…, ...]
+        return await bear(self._try_thrice(command, ticket), SECONDS_TO_ANSWER)
+
+    async def _try_thrice(self, command: bytes, ticket: str) -> Any:
         deadline = asyncio.get_running_loop().time() + SECONDS_TO_ANSWER
         for pause in PAUSES:
             try:

@@ -295,6 +295,25 @@ def test_words_that_are_never_a_user_s_are_kept(error: Exception) -> None:
     assert trace_of(error).endswith(" salt")
 
 
+def test_lines_that_can_be_written_nowhere_fail_nothing_and_are_counted() -> None:
+    """The disk of the files is full, and standard error goes to the same."""
+    written: list[str] = []
+    is_full = True
+
+    def write(event: logs.Event) -> None:
+        if is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(event["event"])
+
+    sinks = logs.Sinks()
+    sinks.sinks = [logs.Sink(logging.INFO, write)]
+    sinks.info({"event": "lost"})
+    sinks.info({"event": "lost as well"})
+    is_full = False
+    sinks.info({"event": "kept"})
+    assert written == ["kept", "2 lines of the log could not be written."]
+
+
 async def test_an_error_nobody_awaited_is_logged_without_its_words() -> None:
     async def fail() -> None:
         raise ValueError(SECRET)

@@ -314,6 +314,16 @@ def test_what_processes_counted_is_added_up_and_only_the_living_have_sockets(dir
         process.kill()
 
 
+def test_the_disk_keeps_room_for_what_will_be_counted(directory: Path) -> None:
+    """On a full one, a write to what is mapped would end the process."""
+    process = Counting(1)
+    process.wait_until_it_counted()
+    process.kill()
+    sizes = [path.stat().st_blocks * 512 for path in directory.glob("*.db")]
+    assert min(sizes) >= metric_files.SIZE
+    assert len(sizes) == len(metric_files.KINDS)
+
+
 def test_processes_that_die_and_come_leave_no_more_files(directory: Path) -> None:
     for _ in range(3):
         process = Counting(1)

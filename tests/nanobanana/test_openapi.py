@@ -14,6 +14,7 @@ import yaml
 from django.urls import URLPattern, URLResolver, get_resolver
 from openapi_spec_validator import validate
 
+from media_store.views import IncomingViewSet
 from nanobanana.documentation import MIMES, POLICY
 from nanobanana.schema import as_yaml, schema
 from nanobanana.views import UnknownViewSet
@@ -102,7 +103,8 @@ def test_a_call_takes_what_its_action_reads(method: str, path: str, viewset: Any
     call = viewset.calls[action]
     operation = operation_of(method, path)
     parameters = {each["name"] for each in operation.get("parameters", [])}
-    assert ("Idempotency-Key" in parameters) == (method != "get")
+    takes_keys = method != "get" and viewset is not IncomingViewSet  # the same bytes put twice are the same
+    assert ("Idempotency-Key" in parameters) == takes_keys
     assert ("self._form(" in source) == (call.form is not None)
     if call.form is None:
         read = re.search(r"self\.body\((\w+)\)", source)

@@ -24,7 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 from nanobanana.management.commands.serve import Command
 from nanobanana.redisdb import embedded
 from nanobanana.redisdb.embedded import EmbeddedServer
-from nanobanana.server import Backoff, listen
+from nanobanana.server import LONGEST_DELAY_OF_REDIS, Backoff, listen
 
 PROJECT = Path(__file__).resolve().parents[2]
 UNSET = ("HOST", "NODE_ENV", "APP_ENV", "DEBUG", "REDIS_HOST", "REDIS_URL", "STORAGE_TYPE", "PUBLIC_BASE_URL")
@@ -267,6 +267,11 @@ def test_what_keeps_dying_is_started_ever_more_slowly() -> None:
     assert backoff.allows_start(200)  # it was calm for a minute
     assert not backoff.allows_start(200.5)
     assert backoff.allows_start(201)
+
+
+def test_a_redis_that_keeps_dying_is_back_within_seconds_once_it_can() -> None:
+    backoff = Backoff(LONGEST_DELAY_OF_REDIS)
+    assert [second for second in range(20) if backoff.allows_start(second)] == [0, 1, 3, 7, 11, 15, 19]
 
 
 def test_what_is_killed_now_and_then_is_started_at_once() -> None:

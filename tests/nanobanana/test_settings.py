@@ -4,6 +4,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Checkout:
         return subprocess.run(
             [sys.executable, *command],
             cwd=self.directory,
-            env={"PATH": os.environ["PATH"], **variables},
+            env={"PATH": os.environ["PATH"], "TMPDIR": tempfile.gettempdir(), **variables},
             capture_output=True,
             text=True,
         )

@@ -6,10 +6,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from nanobanana.stress.devices import Device
 from tests.support.lossy_proxy import lossy_proxy
 from tests.support.redis_server import RunningRedis
 from tests.support.server_process import served
+from tests.support.threads import in_a_thread
 
 pytestmark = pytest.mark.long
 PROJECT = Path(__file__).resolve().parents[2]
@@ -76,16 +76,6 @@ async def test_every_tenth_reply_of_redis_swallowed(redis_server: RunningRedis, 
             proxy.lose_every = 0
         assert proxy.lost > 500
     assert numbers["writes answered"] >= 5000
-
-
-@asynccontextmanager
-async def in_a_thread(manager: AbstractContextManager[Any]) -> AsyncIterator[Any]:
-    """Enter and leave what blocks, while the event loop goes on: the proxy runs in it."""
-    value = await asyncio.to_thread(manager.__enter__)
-    try:
-        yield value
-    finally:
-        await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 async def test_a_reader_that_stops_reading_is_closed_and_costs_no_memory() -> None:

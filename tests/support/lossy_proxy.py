@@ -1,4 +1,4 @@
-"""A proxy between a client and Redis that counts what passes, and can lose replies as a bad network does."""
+"""A proxy between a client and Redis that counts what passes, loses replies, is late, silent or not there."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,8 +27,35 @@ class LossyProxy:
         self._upstream = upstream
         self.lose_every = lose_every
         self._keep_connection = keep_connection
+        self.seconds_late = 0.0  # of each reply; those on their way do not wait for each other
+        self.is_silent = False  # what is asked goes nowhere, and connections are taken
+        self._connections: set[asyncio.StreamWriter] = set()
+        self._is_away = False
+
+    @property
+    def connections(self) -> int:
+        """How many are open to it."""
+        return len(self._connections)
+
+    def go_away(self) -> None:
+        """Cut all connections, and refuse new ones until it comes back."""
+        self._is_away = True
+        for connection in self._connections:
+            connection.transport.abort()
+
+    def heal(self) -> None:
+        self.seconds_late, self.is_silent, self._is_away = 0.0, False, False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_away:
+            return writer.transport.abort()
+        self._connections.add(writer)
+        try:
+            await self._pass_on(reader, writer)
+        finally:
+            self._connections.discard(writer)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_redis, to_redis = await asyncio.open_unix_connection(self._upstream)
         directions = [
             asyncio.create_task(self._pass_requests(reader, to_redis)),
@@ -44,12 +71,17 @@ class LossyProxy:
     async def _pass_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await _read_whole(reader):
             self.requests += 1
+            if self.is_silent:
+                continue
             writer.write(data)
             await writer.drain()
 
     async def _pass_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await _read_whole(reader):
             self.replies += 1
+            if self.seconds_late:
+                asyncio.get_running_loop().call_later(self.seconds_late, writer.write, data)
+                continue
             if not self.lose_every or self.replies % self.lose_every:
                 writer.write(data)
                 await writer.drain()

@@ -107,6 +107,7 @@ class Person:
     def __init__(self, email: str, user: dict[str, Any], laptop: Device, phone: Device) -> None:
         self.email, self.password, self.user, self.id = email, PASSWORD, user, user["id"]
         self.laptop, self.phone = laptop, phone
+        self.things: dict[str, str] = {}  # what a test has to find again
         self.get, self.post, self.put, self.delete = laptop.get, laptop.post, laptop.put, laptop.delete
         self.upload = laptop.upload
 
