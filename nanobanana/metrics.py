@@ -15,6 +15,7 @@ from nanobanana.errors import APIError
 from nanobanana.metric_files import count_together
 
 DONE = "done"  # the outcome of what no error ended
+OTHER = "other"  # stands for all that a client made up
 FAILED = "failed"  # of what an error ended that is none of nanobanana/errors.py
 
 disable_created_metrics()

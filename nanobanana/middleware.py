@@ -13,14 +13,13 @@ from django.utils.cache import patch_vary_headers
 from django.utils.decorators import async_only_middleware
 
 from nanobanana.logs import request_log
-from nanobanana.metrics import meters_of
+from nanobanana.metrics import OTHER, meters_of
 from nanobanana.request_ids import begin_request
 from nanobanana.responses import prepared, set_defaults, set_own_header
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-OTHER = "other"
 UNMATCHED = "unmatched"  # the route of all that no call answers
 
 # For answers of JSON, which no page shows or embeds; what is meant to be shown brings headers of its own.

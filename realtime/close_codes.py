@@ -12,6 +12,7 @@ from nanobanana.errors import (
     TooManyRequests,
     Unauthorized,
 )
+from nanobanana.metrics import OTHER
 
 
 class CloseCode(IntEnum):
@@ -48,4 +49,4 @@ KNOWN = {*CloseCode, 1000, 1001, 1002, 1005, 1006, 1009}  # ours, and how client
 
 def label_of(code: int) -> str:
     """Of a metric: a client may send any code."""
-    return str(int(code)) if code in KNOWN else "other"
+    return str(int(code)) if code in KNOWN else OTHER

@@ -21,6 +21,9 @@ LONG_FILES = {
     "test_python_sync",
     "test_attack_matrix",
     "test_hostile_bodies",
+    "test_idempotency",
+    "test_metrics",
+    "test_jobs",
 }
 MEMORY = Path("/dev/shm")
 ENOUGH_MEMORY = 2 * 1024**3  # bytes

@@ -20,7 +20,7 @@ from media_store.services import blobs, compression, processing
 from nanobanana.errors import APIError, Conflict, ImageInUse, NotFound, PayloadTooLarge
 from nanobanana.events import ImageCreated, ImageDeleted
 from nanobanana.exception_handler import translate
-from nanobanana.metrics import UPLOADED_BYTES, UPLOADS, counted
+from nanobanana.metrics import OTHER, UPLOADED_BYTES, UPLOADS, counted
 from nanobanana.pools import Line
 from nanobanana.redisdb.exceptions import CommitRefused, DoesNotExist
 from nanobanana.redisdb.fields import milliseconds, now
@@ -34,6 +34,7 @@ WAITING = 100  # uploads in line in one process
 TRIES = 10  # to remove pictures that messages come to show meanwhile
 Settling = Callable[[UnitOfWork, Image], None]
 
+COUNTED_TYPES = {"uploaded", "generated"}  # by name, in metrics
 NO_IMAGE = "There is no such image."
 NO_SESSION = "There is no such session."
 
@@ -95,9 +96,10 @@ async def upload_image(
 
     `settle` adds to the commit what goes along with it.
     """
-    with counted(UPLOADS, type=type):
+    label = type if type in COUNTED_TYPES else OTHER
+    with counted(UPLOADS, type=label):
         image = await _upload_image(user, session_id, type, upload, operation, settle)
-    UPLOADED_BYTES.labels(type).inc(upload.size)
+    UPLOADED_BYTES.labels(label).inc(upload.size)
     return image
 
 
