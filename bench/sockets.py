@@ -199,13 +199,14 @@ async def idle_cost(server: Server, sockets: int, seconds: float = 20) -> float:
 async def deliver(server: Server, users: list[User], sockets: list[Socket], figures: Figures) -> None:
     """One message in each user's session: two events, so two frames for each of the user's sockets."""
     expected = [socket.frames + 2 for socket in sockets]
-    python, redis = server.server_seconds(), server.redis_seconds()
+    began, python, redis = time.perf_counter(), server.server_seconds(), server.redis_seconds()
     await in_parallel([write(user) for user in users])
     for socket, count in zip(sockets, expected, strict=True):
         await frames_at(socket, count)
     await asyncio.sleep(0.1)
     frames = 2 * len(sockets)
-    figures.frames.append((server.server_seconds() - python) * 1e6 / frames)
+    idle = figures.idle * len(sockets) * (time.perf_counter() - began)  # what they cost without frames
+    figures.frames.append(((server.server_seconds() - python) * 1e6 - idle) / frames)
     figures.redis.append((server.redis_seconds() - redis) * 1e6 / frames)
 
 
