@@ -56,7 +56,7 @@ bench-sockets: $(VENV)/.dev  ## Print what sockets cost: connecting, idling, del
 
 bench-compare: $(VENV)/.dev  ## Print the same beside a FastAPI server, and an Express one where there is npm
 	@$(BIN)/pip install --quiet --constraint constraints.txt --requirement bench/requirements.txt
-	@if command -v npm > /dev/null; then npm install --silent --no-audit --no-fund --prefix bench/express; fi
+	@if command -v npm > /dev/null; then npm install --silent --no-audit --no-fund --no-package-lock --prefix bench/express; fi
 	@exec $(BIN)/python -m bench.compare $(ARGS)
 
 demo: $(VENV)/.run  ## Run the demonstration against a running server
