@@ -32,6 +32,7 @@ class Check:
         self._look = look
         self._looking: asyncio.Task[str | None] | None = None
         self._good_until = 0.0
+        self._problem: str | None = None
 
     async def problem(self) -> str | None:
         """What is wrong, as a sentence for anybody; None when all is well."""
@@ -44,14 +45,15 @@ class Check:
         return self._looking
 
     async def _find(self) -> str | None:
+        problem = None
         try:
             await self._look()
         except Exception as error:
-            logger.error("A health check failed: %s: %s", type(error).__name__, error)
-            return translate(error).message
-        finally:
-            self._good_until = time.monotonic() + FRESH_FOR
-        return None
+            problem = translate(error).message
+            if problem != self._problem:  # it is asked every second, perhaps for hours
+                logger.error("A health check failed: %s: %s", type(error).__name__, error)
+        self._problem, self._good_until = problem, time.monotonic() + FRESH_FOR
+        return problem
 
 
 async def look_whether_redis_answers() -> None:

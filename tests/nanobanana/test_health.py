@@ -253,3 +253,19 @@ async def test_who_leaves_does_not_take_the_answer_along() -> None:
     leaving.cancel()
     may_answer.set()
     assert await staying is None
+
+
+async def test_what_stays_wrong_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reasons = ["Full.", "Full.", None, "Full.", "Gone."]
+
+    async def look() -> None:
+        if reason := reasons.pop(0):
+            raise ServiceUnavailable(reason)
+
+    monkeypatch.setattr(health, "FRESH_FOR", 0)
+    check = health.Check(look)
+    found = [await check.problem() for _ in range(5)]
+    assert found == ["Full.", "Full.", None, "Full.", "Gone."]
+    assert [message.rpartition(" ")[2] for message in caplog.messages] == ["Full.", "Full.", "Gone."]
