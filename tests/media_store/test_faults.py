@@ -6,10 +6,14 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from itertools import count
+from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 
 from accounts.models import User
@@ -31,7 +35,8 @@ from tests.support.consistency import inconsistencies
 from tests.support.deaths import dying_at
 from tests.support.oss_server import LATE, OssServer, serve_oss
 from tests.support.people import Person, make_person, picture
-from tests.support.storages import aliyun_storage, in_use
+from tests.support.server_process import served
+from tests.support.storages import aliyun_settings, aliyun_storage, in_use
 from tests.support.stress import how_many
 from tests.support.sweeping import assert_exact, nobody_else_noted, sweep_for_days
 from tests.support.web_server import WebServer
@@ -215,3 +220,71 @@ async def test_uploads_to_a_cloud_that_fails_in_every_way_stay_exact(
     assert statuses.keys() == {201, 503}
     assert sum(statuses.values()) == UPLOADS
     assert min(statuses.values()) > UPLOADS // 20, statuses
+
+
+# ---- processes that are killed
+KILLED_EVERY = 2.0  # seconds
+
+
+def family_of_serve() -> list[psutil.Process]:
+    """The processes of `manage.py serve` but the first: workers, and what they started."""
+    children = psutil.Process().children()
+    serving = [child for child in children if "serve" in child.cmdline()]
+    return [process for child in serving for process in child.children(recursive=True)]
+
+
+async def kill_one_after_another(chance: random.Random, killed: list[int]) -> None:
+    while True:
+        await asyncio.sleep(KILLED_EVERY)
+        with suppress(psutil.NoSuchProcess, IndexError):  # it ends by itself, or none is back yet
+            victim = chance.choice(family_of_serve())
+            victim.kill()
+            killed.append(victim.pid)
+
+
+@pytest.mark.long
+async def test_uploads_to_a_cloud_that_fails_from_processes_that_are_killed_stay_exact(
+    oss: OssServer, alice: Person, session: dict[str, Any], tmp_path: Path
+) -> None:
+    """Statuses of 0 are of uploads that were cut off."""
+    chance, statuses = random.Random(7), Counter[int]()
+    answered: dict[str, str] = {}  # the hashes of pictures by their ids
+    killed: list[int] = []
+    colours = iter([f"#{chance.randrange(1000):06x}" for _ in range(500)])
+    headers = {"Authorization": f"Bearer {alice.laptop.token}"}
+
+    async def upload_some(http: httpx.AsyncClient) -> None:
+        for colour in colours:
+            files = {"image": ("a.png", picture(colour=colour))}
+            try:
+                answer = await http.post(
+                    "/api/images/upload", files=files, data={"sessionId": session["id"]}, headers=headers
+                )
+            except httpx.TransportError:
+                statuses[0] += 1
+                continue
+            statuses[answer.status_code] += 1
+            if answer.status_code == 201:
+                image = answer.json()["image"]
+                answered[image["id"]] = image["sha256"]
+
+    variables = {"STORAGE_TYPE": "aliyun", **aliyun_settings(oss)}
+    with served(tmp_path / "logs", workers=2, **variables) as server, in_use(aliyun_storage(oss)):
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+            killing = asyncio.create_task(kill_one_after_another(chance, killed))
+            with oss.failing_at_random(chance, share=0.3):
+                await asyncio.gather(*[upload_some(http) for _ in range(AT_ONCE)])
+            killing.cancel()
+        assert await inconsistencies([alice.id]) == [], "no record lacks its object"
+    with in_use(aliyun_storage(oss)):
+        await asyncio.sleep(2 * LATE)
+        await sweep_for_days()
+        await assert_exact(alice.id)
+        found = await Image.objects.aget_many(alice.id, list(answered))
+        assert {image.id for image in found.objects} == answered.keys()
+        for image in found.objects:
+            stored = oss.objects[storage_key(image, "original")]
+            assert hashlib.sha256(stored.data).hexdigest() == answered[image.id]
+    assert sum(statuses.values()) == 500
+    assert min(statuses[201], statuses[503]) > 20, statuses
+    assert len(killed) > 2, "it did not take long enough"
