@@ -134,12 +134,21 @@ def serving(*options: str, var: Path, project: Path = PROJECT, **variables: str)
         process.communicate()
 
 
+@contextmanager
+def hanging_up(means: signal.Handlers) -> Iterator[None]:
+    """What is started inside takes a closed terminal like this, whatever the tests were started with."""
+    before = signal.signal(signal.SIGHUP, means)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """For the tests that do not stop it; started as `nohup` does."""
-    hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with serving("--workers", "2", var=tmp_path_factory.mktemp("var")) as server:
-        signal.signal(signal.SIGHUP, hang_up)
+    with contextlib.ExitStack() as stack:
+        with hanging_up(signal.SIG_IGN):
+            var = tmp_path_factory.mktemp("var")
+            server = stack.enter_context(serving("--workers", "2", var=var))
         yield server
 
 
@@ -250,7 +259,7 @@ def test_told_to_stop_it_says_so_and_serves_on_for_the_delay(tmp_path: Path) -> 
 
 
 def test_a_closed_terminal_stops_it(tmp_path: Path) -> None:
-    with serving("--workers", "1", var=tmp_path) as server:
+    with hanging_up(signal.SIG_DFL), serving("--workers", "1", var=tmp_path) as server:
         assert server.end(signal.SIGHUP) == (0, "")
 
 

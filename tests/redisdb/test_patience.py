@@ -1,6 +1,7 @@
 """What a request waits for Redis in all."""
 
 import asyncio
+from contextvars import Context
 from time import monotonic
 
 import pytest
@@ -30,7 +31,7 @@ async def test_slow_calls_of_a_request_share_its_time() -> None:
     assert await ask(late=0.35) == "answer"
     with pytest.raises(TimeoutError):
         await ask(late=0.35)
-    assert 0.4 < monotonic() - begin < 0.65
+    assert 0.4 < monotonic() - begin < 0.35 + SECONDS
 
 
 async def test_calls_at_the_same_time_take_it_once() -> None:
@@ -56,5 +57,8 @@ async def test_time_without_a_call_gives_it_back() -> None:
 
 
 async def test_outside_of_a_request_each_call_has_its_own() -> None:
-    for _ in range(3):
-        assert await ask(late=0.35) == "answer"
+    async def ask_on_and_on() -> None:
+        for _ in range(3):
+            assert await ask(late=0.35) == "answer"
+
+    await asyncio.create_task(ask_on_and_on(), context=Context())
