@@ -65,11 +65,13 @@ class LinkSigner:
         return b2a_base64(digest, newline=False)[:SIGNATURE_LENGTH].translate(URL_SAFE)
 
 
-@cache
 def link_signer() -> LinkSigner:
-    return LinkSigner(
-        base_url=settings.PUBLIC_BASE_URL, secret=settings.JWT_SECRET, life=settings.MEDIA_URL_EXPIRES_IN
-    )
+    return _signer_for(settings.PUBLIC_BASE_URL, settings.JWT_SECRET, settings.MEDIA_URL_EXPIRES_IN)
+
+
+@cache
+def _signer_for(base_url: str, secret: str, life: int) -> LinkSigner:
+    return LinkSigner(base_url=base_url, secret=secret, life=life)
 
 
 def media_url(user_id: str, image_id: str, variant: str, *, now: float | None = None) -> str:

@@ -108,6 +108,11 @@ def test_every_link_lives_its_life_and_at_most_an_eighth_longer(now, life):
     assert life <= int(expiry) - now <= life + max(1, life / 8)
 
 
+def test_the_server_signs_with_its_settings_as_they_are(settings):
+    settings.PUBLIC_BASE_URL = "https://pictures.example.com"
+    assert media_url(ALICE, IMAGE, "original").startswith("https://pictures.example.com/media/")
+
+
 def test_the_server_signs_with_its_settings():
     url = media_url(ALICE, IMAGE, "original")
     assert url.startswith(f"{settings.PUBLIC_BASE_URL}/media/{ALICE}/{IMAGE}/original?")
