@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 from httptools import HttpParserError, HttpResponseParser
 
+KEPT_FOR = 2.0  # seconds, well under the five of the server: it must not close what a request is just sent on
 READ_AHEAD = 64 * 1024  # bytes; whoever reads more slowly holds the server up, as a slow client does
 WITHOUT_BODY = {204, 304}
 
@@ -41,15 +42,21 @@ class QuickTransport(httpx.AsyncBaseTransport):
         self._idle.clear()
 
     def keep(self, connection: "Connection") -> None:
+        connection.kept_at = asyncio.get_running_loop().time()
         self._idle.setdefault(connection.place, []).append(connection)
 
     async def _connect(self, url: httpx.URL, patience: float | None) -> "Connection":
         place = (url.host, url.port or 80)
-        idle = self._idle.get(place, [])
-        while idle:
-            if (connection := idle.pop()).is_open:
-                return connection
         loop = asyncio.get_running_loop()
+        idle = self._idle.get(place, [])
+        if idle:
+            await asyncio.sleep(0)  # twice, until asyncio has told what the server has closed
+            await asyncio.sleep(0)
+        while idle:
+            connection = idle.pop()
+            if connection.is_open and loop.time() - connection.kept_at < KEPT_FOR:
+                return connection
+            connection.abort()
         try:
             async with limit(patience):
                 _, connection = await loop.create_connection(lambda: Connection(place), *place)
@@ -88,6 +95,7 @@ class Connection(asyncio.Protocol):
     transport: asyncio.Transport
     parser: HttpResponseParser
     answer: Answer | None = None
+    kept_at: float  # while it is idle
 
     def __init__(self, place: tuple[str, int]) -> None:
         self.place = place
