@@ -281,11 +281,6 @@ async def _discard_for_good(user_id: str, images: list[Image], kept: Sequence[Im
         blobs.release(work, images)
 
 
-async def _require_session(user: User, session_id: str) -> None:
-    """Fail before the work, not after it; the commit asks again."""
-    await list_session_images(user=user, session_id=session_id, type=None, window=Window(limit=1))
-
-
 async def _prepare(upload: Upload) -> PreparedPicture:
     await clamav.scan(upload.file)
     return await decoding.prepare(upload.file)
