@@ -191,10 +191,10 @@ def test_every_volume_and_mount_of_compose_exists(services: dict[str, Any]) -> N
 def test_its_redis_wants_the_password_and_keeps_everything(services: dict[str, Any], tmp_path: Path) -> None:
     """The command of compose, run by the server that ships."""
     (tmp_path / "valkey-server").symlink_to(shipped_binary())
-    command = services["redis"]["command"][-1].replace("$$", "$").replace("--dir /data", f"--dir {tmp_path}")
-    listening = f" --port 0 --unixsocket {tmp_path}/socket --unixsocketperm 700"
+    here = f"--dir {tmp_path} --port 0 --unixsocket {tmp_path}/socket --unixsocketperm 700"
+    command = services["redis"]["command"][-1].replace("$$", "$").replace("--dir /data", here)
     environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "REDIS_PASSWORD": "pass-word_1"}
-    process = subprocess.Popen(["sh", "-c", command.strip() + listening], env=environment, stdout=-3)
+    process = subprocess.Popen(["sh", "-c", command], env=environment, stdout=-3)
     try:
         with Redis(unix_socket_path=f"{tmp_path}/socket", password="pass-word_1", retry=None) as redis:
             wait_for(redis)
@@ -205,7 +205,9 @@ def test_its_redis_wants_the_password_and_keeps_everything(services: dict[str, A
             stranger.ping()
     finally:
         process.terminate()
-        process.wait()
+    assert process.wait(10) == 0, "it is told to stop itself, and leaves in order"
+    with pytest.raises(ConnectionError):
+        Redis(unix_socket_path=f"{tmp_path}/socket", retry=None).ping()
 
 
 KEPT_BY_COMPOSE = {
