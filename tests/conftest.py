@@ -112,6 +112,15 @@ def _patient_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "PATIENCE", 30)
 
 
+@pytest.fixture(autouse=True)
+def _no_request_outlives_its_test() -> Iterator[None]:
+    """A request begun outside of a task would be the one at hand in every later test."""
+    from nanobanana.request_ids import request_id
+
+    yield
+    assert request_id() == "-", "Begin a request in an async test."
+
+
 @pytest.fixture
 async def alice(server: WebServer) -> AsyncIterator[Person]:
     """Owns what the tests are about; signed in on two devices, `alice.laptop` and `alice.phone`."""

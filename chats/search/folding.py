@@ -1,7 +1,7 @@
 """Texts as they are compared: compatible forms as one (NFKC), without case and accents.
 
 Each character of a folded text knows which part of the original it came from, so that hits are shown there.
-Which characters Python knows follows its version: `manage.py reindex` after a change of it.
+Which characters are known follows the versions of Python and regex: `manage.py reindex` after a change of it.
 """
 
 import unicodedata
@@ -10,10 +10,13 @@ from dataclasses import dataclass
 
 import regex
 
-ACCENTS = frozenset({1, *range(10, 37), *range(200, 235), 240})  # combining classes; the rest spells
+ACCENTS = (1, *range(10, 37), 202, *range(214, 234, 2), 233, 234)  # combining classes; the rest spells
+OF_ACCENTS = "".join(rf"\p{{ccc={number}}}" for number in ACCENTS)
+IGNORED = regex.compile(  # joiners and variation selectors format; asked for a mark first: that is quick
+    rf"(?V1)[\p{{Cf}}\ufe00-\ufe0f[\p{{M}}&&[{OF_ACCENTS}]]]"
+)
 CLUSTER = regex.compile(r"\X")
 VOICING = regex.compile("[\uff9e\uff9f\u3099\u309a]")  # NFC leaves them behind letters of half the width
-FORMATTING = regex.compile(r"[\p{Cf}\ufe00-\ufe0f]")  # joiners, variation selectors and the like
 BEYOND_BMP = regex.compile("[\U00010000-\U0010ffff]")
 BMP = 0x10000
 
@@ -31,12 +34,7 @@ class _Folding(dict[int, str]):
 def _fold_character(character: str) -> str:
     plain = unicodedata.normalize("NFKD", character)  # before case: 𝒜 is a capital only by being an A
     parts = unicodedata.normalize("NFKD", plain.casefold())
-    return unicodedata.normalize("NFC", "".join(part for part in parts if not _is_ignored(part)))
-
-
-def _is_ignored(character: str) -> bool:
-    """Accents and points, and signs that only format."""
-    return unicodedata.combining(character) in ACCENTS or bool(FORMATTING.match(character))
+    return unicodedata.normalize("NFC", IGNORED.sub("", parts))
 
 
 _folding = _Folding()
@@ -47,7 +45,7 @@ def fold(text: str) -> str:
     """The text as it is compared."""
     if text.isascii():
         return text.lower()
-    text = FORMATTING.sub("", text)  # it would keep apart what composes
+    text = IGNORED.sub("", text)  # it would keep apart what composes
     if _is_composed(text):
         return text.translate(_folding)
     return "".join(map(_composed, CLUSTER.findall(text))).translate(_folding)
@@ -76,8 +74,8 @@ def fold_with_places(text: str) -> Folded:
     """`fold`, and where each character came from."""
     if text.isascii():
         return Folded(text.lower(), text)
-    if FORMATTING.search(text):
-        return _without_formatting(text)
+    if IGNORED.search(text):
+        return _without_ignored(text)
     is_composed = _is_composed(text)
     if is_composed and _is_plain(text):
         return Folded(text.translate(_folding), text)
@@ -89,21 +87,21 @@ def fold_with_places(text: str) -> Folded:
     for piece in pieces:
         part = (piece if is_composed else _composed(piece)).translate(_folding)
         at += len(piece)
-        if part:
-            parts.append(part)
-            starts += [at - len(piece)] * len(part)
-            ends += [at] * len(part)
-        elif ends:
-            ends[-1] = at  # an accent belongs to what it stands on
+        parts.append(part)
+        starts += [at - len(piece)] * len(part)
+        ends += [at] * len(part)
     return Folded("".join(parts), text, starts, ends)
 
 
-def _without_formatting(text: str) -> Folded:
-    kept = [at for at, character in enumerate(text) if not FORMATTING.match(character)]
+def _without_ignored(text: str) -> Folded:
+    """What is ignored belongs to what it stands behind."""
+    kept = [at for at, character in enumerate(text) if not IGNORED.match(character)]
     folded = fold_with_places("".join(text[at] for at in kept))
     spans = [folded.span(at, at + 1) for at in range(len(folded.text))]
-    starts = [kept[start] for start, _ in spans]
-    return Folded(folded.text, text, starts, [kept[end - 1] + 1 for _, end in spans])
+    behind = [*kept[1:], len(text)]
+    return Folded(
+        folded.text, text, [kept[start] for start, _ in spans], [behind[end - 1] for _, end in spans]
+    )
 
 
 class Utf16:

@@ -69,7 +69,7 @@ def test_every_exception_has_an_answer(error: Exception, status: int, code: str)
 
 
 @pytest.mark.parametrize("error", [KeyError("salt"), redis_errors.ResponseError("ERR salt"), OSError("salt")])
-def test_what_is_our_fault_is_not_explained_to_the_caller_but_to_the_log(error: Exception) -> None:
+async def test_what_is_our_fault_is_not_explained_to_the_caller_but_to_the_log(error: Exception) -> None:
     identifier, log = begin_request(), Log("error.log")
     answer = to_response(error)
     assert b"salt" not in answer.content
@@ -79,7 +79,7 @@ def test_what_is_our_fault_is_not_explained_to_the_caller_but_to_the_log(error: 
     assert type(error).__name__ in line["exception"]
 
 
-def test_an_outage_is_logged_in_one_line() -> None:
+async def test_an_outage_is_logged_in_one_line() -> None:
     identifier, log = begin_request(), Log("error.log")
     to_response(redis_errors.ConnectionError("Error 111 connecting."))
     [line] = log.lines

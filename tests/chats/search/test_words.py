@@ -102,7 +102,9 @@ def test_a_text_with_very_many_words_has_a_bounded_number_of_terms(text: str) ->
 
 
 TEXTS = st.text(
-    st.sampled_from("aB é\u0301ßİıﬁがか\u3099ｶﾞ\uff9e한\u1112\u1161猫🍌𠮷\u200c\ufe0f-1①ﷺ\u0958ไท")
+    st.sampled_from(
+        "aB é\u0301ßİıﬁがか\u3099ｶﾞ\uff9e한\u1112\u1161猫🍌𠮷\u200c\ufe0f-1①ﷺ\u0958ไท\u09c7\u09be\u0345ᾳ"
+    )
 )
 
 
@@ -117,8 +119,10 @@ def test_every_folded_character_came_from_somewhere(text: str) -> None:
         assert fold(text[start:end])
 
 
-@pytest.mark.parametrize("text", ["か\u200c\u3099", "ᄀ\u200cᅡ", "か\ufe0e\u3099"])
-def test_what_only_formats_keeps_nothing_apart(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["か\u200c\u3099", "ᄀ\u200cᅡ", "か\ufe0e\u3099", "ᄀ\u0301ᅡ", "\u09c7\u0301\u09be"]
+)
+def test_what_is_ignored_keeps_nothing_apart(text: str) -> None:
     [whole] = fold(text)
     assert fold(whole) == whole
     assert fold_with_places(text).span(0, 1) == (0, len(text))
