@@ -38,7 +38,8 @@ class DeviceConsumer(AsyncConsumer):
     commands: Commands
 
     def __init__(self) -> None:
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._next_ping: asyncio.TimerHandle | None = None
+        self._token_end: asyncio.TimerHandle | None = None
         self._code = 1006  # with which it ended
         self._expires_at = 0  # Unix seconds
         self._pings_unanswered = 0
@@ -92,6 +93,7 @@ class DeviceConsumer(AsyncConsumer):
 
     async def _admit(self, handshake: Handshake) -> None:
         visitor, session_ids = await admit(handshake)
+        self.scope["headers"].clear()  # the server holds them as long as the socket: a kilobyte
         peer = Peer(visitor, session_ids, self.base_send)
         self.hub = get_hub()
         await self.hub.connect(peer, handshake.cursor, is_return=bool(handshake.since))
@@ -99,12 +101,13 @@ class DeviceConsumer(AsyncConsumer):
         HANDSHAKES.labels("connected").inc()
         SOCKETS.inc()
         self.commands = Commands(self.hub, peer, self._stay_until_token_ends)
-        self._call_later("ping", PING_INTERVAL, self._ping)
+        self._next_ping = self._call_later(PING_INTERVAL, self._ping)
         self._stay_until_token_ends(visitor)
 
     def _leave(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
+        for timer in (self._next_ping, self._token_end):
+            if timer is not None:
+                timer.cancel()
         if self.peer is not None:
             SOCKETS.dec()
             self._code = self.peer.outbox.code or self._code
@@ -112,11 +115,9 @@ class DeviceConsumer(AsyncConsumer):
             self.commands.end()
             self.hub.leave(self.peer)
 
-    def _call_later(self, name: str, seconds: float, action: Callable[[Peer], None]) -> None:
+    def _call_later(self, seconds: float, action: Callable[[Peer], None]) -> asyncio.TimerHandle:
         assert self.peer is not None
-        if name in self._timers:
-            self._timers[name].cancel()
-        self._timers[name] = asyncio.get_running_loop().call_later(seconds, action, self.peer)
+        return asyncio.get_running_loop().call_later(seconds, action, self.peer)
 
     def _ping(self, peer: Peer) -> None:
         if self._pings_unanswered == PINGS_UNANSWERED:
@@ -124,15 +125,17 @@ class DeviceConsumer(AsyncConsumer):
             return
         self._pings_unanswered += 1
         peer.send(frames.ping(peer.cursor))
-        self._call_later("ping", PING_INTERVAL, self._ping)
+        self._next_ping = self._call_later(PING_INTERVAL, self._ping)
 
     def _stay_until_token_ends(self, visitor: Visitor) -> None:
         self._expires_at = visitor.expires_at
-        self._call_later("token", max(0, self._expires_at - WARNING - time.time()), self._warn)
+        if self._token_end is not None:
+            self._token_end.cancel()
+        self._token_end = self._call_later(max(0, self._expires_at - WARNING - time.time()), self._warn)
 
     def _warn(self, peer: Peer) -> None:
         peer.send(frames.token_expired(self._expires_at))
-        self._call_later("token", self._expires_at - time.time(), self._expire)
+        self._token_end = self._call_later(self._expires_at - time.time(), self._expire)
 
     def _expire(self, peer: Peer) -> None:
         peer.outbox.close(CloseCode.UNAUTHORIZED)
