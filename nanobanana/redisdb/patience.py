@@ -1,8 +1,9 @@
 """How long a request waits for Redis in all.
 
 Each call is given up after a time; yet a Redis that takes two seconds for each would hold up a request of
-five calls for ten. So the slow calls of one request share that time. A quick answer gives all of it back, for
-what takes many calls may take long, and so does time that passes without a call.
+five calls for ten. So the slow calls of one request share that time. Each quick answer gives some of it back, for
+what takes many calls may take long, and so does time that passes without a call. It is not all given back at
+once: a Redis that comes back only to fail again, as on a full disk, would hold up a request twice.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from time import monotonic
 from typing import TypeVar
 
 QUICK = 0.1  # seconds; nobody loses patience at an answer that comes sooner
+REGAINED = 0.2  # seconds, by a quick answer
 
 T = TypeVar("T")
 
@@ -39,7 +41,7 @@ class Patience:
             took = self.since - begin
             self.left = min(self.left, left - took)  # others wait at the same time: it counts once
         if took < QUICK:
-            self.left = seconds
+            self.left = min(seconds, self.left + REGAINED)
         return answer
 
 
