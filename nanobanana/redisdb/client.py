@@ -18,7 +18,7 @@ CONNECTIONS = 64  # of one process; a request that finds none free waits for one
 SECONDS_TO_CONNECT = 2
 SECONDS_TO_ANSWER = 2.5  # one call, with its retries; and all slow ones of a request (see `patience.py`)
 RETRIES = 2
-SECONDS_OF_A_THREAD = 10  # one call of the blocking client
+SECONDS_OF_A_THREAD = 5  # one call of the blocking client
 
 _url = ""
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Redis] = WeakKeyDictionary()

@@ -5,7 +5,8 @@ import importlib
 import os
 import pkgutil
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,13 @@ import media_store
 from nanobanana import job_broker, job_queue, job_worker
 from nanobanana.job_worker import JOBS
 from nanobanana.jobs import Job, job
+from nanobanana.redisdb import client as redis_client
 from nanobanana.redisdb.client import get_client
+from tests.redisdb.support import speaking_to
 from tests.support import toy_jobs
 from tests.support.jobs import forget_all, toys_in_another_process, until, until_done, working
+from tests.support.lossy_proxy import LossyProxy, lossy_proxy
+from tests.support.outages import full, replica
 from tests.support.redis_server import RunningRedis
 from tests.support.server_process import served
 
@@ -264,6 +269,65 @@ async def test_a_lost_redis_loses_no_job(redis_server: RunningRedis) -> None:
         await until(lambda: get_client().exists("toy:survived"))
         await until_done()
     await get_client().delete("toy:survived")
+
+
+@asynccontextmanager
+async def healing(proxy: LossyProxy) -> AsyncIterator[None]:
+    yield
+    proxy.heal()
+
+
+def away(proxy: LossyProxy) -> AbstractAsyncContextManager[None]:
+    proxy.go_away()
+    return healing(proxy)
+
+
+def slow(proxy: LossyProxy) -> AbstractAsyncContextManager[None]:
+    proxy.seconds_late = 0.7
+    return healing(proxy)
+
+
+def silent(proxy: LossyProxy) -> AbstractAsyncContextManager[None]:
+    proxy.is_silent = True
+    return healing(proxy)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [away, slow, silent, lambda _: replica(), lambda _: full()],
+    ids=["away", "slow", "silent", "replica", "full"],
+)
+async def test_a_redis_in_trouble_loses_no_job(
+    redis_server: RunningRedis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Callable[[LossyProxy], AbstractAsyncContextManager[None]],
+) -> None:
+    """They run in the middle of it, and are done after it."""
+    may_go_on, done = asyncio.Event(), "toy:done"
+    monkeypatch.setattr(redis_client, "SECONDS_OF_A_THREAD", 1)
+    monkeypatch.setattr(job_queue, "DEAD_AFTER", 3.0)  # a silent Redis may have lost an answer full of jobs
+
+    @job("endure", retries=20)
+    async def endure(number: int) -> None:
+        await may_go_on.wait()
+        await get_client().sadd(done, number)
+
+    async with (
+        lossy_proxy(tmp_path, redis_server.socket_path) as proxy,
+        speaking_to(proxy.url),
+        working(endure),
+    ):
+        for number in range(8):
+            await endure.enqueue(number=number)
+        await until(job_queue.workers_alive)
+        async with trouble(proxy):
+            may_go_on.set()
+            await asyncio.sleep(2)
+        await until_done()
+        assert await get_client().scard(done) == 8
+        assert await failures() == []
+        await get_client().delete(done)
 
 
 async def test_serve_has_jobs_done(tmp_path: Path) -> None:
