@@ -22,7 +22,7 @@ from nanobanana import job_broker, job_queue, job_worker
 from nanobanana.job_worker import JOBS
 from nanobanana.jobs import Job, job
 from nanobanana.redisdb import client as redis_client
-from nanobanana.redisdb.client import get_client
+from nanobanana.redisdb.client import ask, get_client
 from tests.redisdb.support import speaking_to
 from tests.support import toy_jobs
 from tests.support.jobs import forget_all, toys_in_another_process, until, until_done, working
@@ -311,7 +311,7 @@ async def test_a_redis_in_trouble_loses_no_job(
     @job("endure", retries=20)
     async def endure(number: int) -> None:
         await may_go_on.wait()
-        await get_client().sadd(done, number)
+        await ask("SADD", done, number)
 
     async with (
         lossy_proxy(tmp_path, redis_server.socket_path) as proxy,
