@@ -85,7 +85,7 @@ async def look_whether_jobs_are_done() -> None:
 PRESENCE = {"redis": Check(look_whether_redis_answers), "storage": Check(look_whether_storage_works)}
 READINESS = PRESENCE | {"redis": Check(look_whether_redis_keeps_what_is_written)}
 
-JOBS = Check(look_whether_jobs_are_done)
+BEHIND = {"jobs": Check(look_whether_jobs_are_done)}
 
 Problems = dict[str, str | None]  # what is wrong with each service; None where all is well
 
@@ -96,13 +96,14 @@ async def missing_services() -> Problems:
 
 async def obstacles_to_requests() -> Problems:
     """Why no requests should be sent here: what a service refuses, or the end of this process."""
-    problems = await _problems_of(READINESS)
+    checks = READINESS | BEHIND if settings.READY_NEEDS_JOBS else READINESS
+    problems = await _problems_of(checks)
     return problems | {"worker": "This process was told to stop." if stopping.is_stopping() else None}
 
 
-async def problem_behind_requests() -> str | None:
-    """Why jobs wait. Requests are served all the same, so no server is to be left out for it."""
-    return await JOBS.problem()
+async def obstacles_behind_requests() -> Problems:
+    """Why jobs wait. Requests are served all the same: READY_NEEDS_JOBS says whether it keeps them away."""
+    return await _problems_of(BEHIND)
 
 
 async def _problems_of(checks: dict[str, Check]) -> Problems:

@@ -39,6 +39,7 @@ LOG_FILE_SIZE = env.size("LOG_FILE_SIZE", "50MB")
 LOG_FILES = env.integer("LOG_FILES", 5, at_least=2, at_most=1000)  # of each kind
 
 # ---- jobs
+READY_NEEDS_JOBS = env.boolean("READY_NEEDS_JOBS", False)  # whether /health/ready is 503 when nobody does any
 JOB_WORKERS = env.integer("JOB_WORKERS", 1, at_most=64)  # processes that `manage.py serve` starts for them
 JOBS_AT_ONCE = env.integer("JOBS_AT_ONCE", 8, at_least=1, at_most=256)  # of one process
 

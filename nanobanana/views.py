@@ -30,7 +30,7 @@ class ServicesSerializer(serializers.Serializer):
 class ParticipantsSerializer(ServicesSerializer):
     worker = serializers.ChoiceField(choices=STATES, help_text="The process that answers.")
     jobs = serializers.ChoiceField(
-        choices=STATES, help_text="What is done behind requests. This server is ready without it."
+        choices=STATES, help_text="Who does what is behind requests; see READY_NEEDS_JOBS."
     )
 
 
@@ -98,18 +98,18 @@ class HealthViewSet(ViewSet):
     async def ready(self) -> HttpResponse:
         """Whether requests should be sent here; 503 with the reasons when not."""
         problems = await health.obstacles_to_requests()
-        behind = {"jobs": await health.problem_behind_requests()}
-        reasons = {name: problem for name, problem in (problems | behind).items() if problem}
-        return self.report(problems, {"reasons": reasons} if reasons else {}, behind)
+        every = problems | await health.obstacles_behind_requests()
+        reasons = {name: problem for name, problem in every.items() if problem}
+        return self.report(problems, {"reasons": reasons} if reasons else {}, every)
 
     def report(
-        self, problems: health.Problems, more: dict[str, object], behind: health.Problems | None = None
+        self, problems: health.Problems, more: dict[str, object], every: health.Problems | None = None
     ) -> HttpResponse:
         is_well = not any(problems.values())
         content: dict[str, object] = {"status": "ok" if is_well else "unavailable"}
         if health.may_see_details(self.request.META.get("HTTP_AUTHORIZATION", "")):
-            every = problems | (behind or {})
-            services = {name: "unavailable" if problem else "ok" for name, problem in every.items()}
+            named = every or problems
+            services = {name: "unavailable" if problem else "ok" for name, problem in named.items()}
             content |= {"timestamp": timestamp(now()), "services": services, **more}
         response = self.answer(content, 200 if is_well else 503)
         if not is_well:

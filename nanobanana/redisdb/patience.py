@@ -1,9 +1,9 @@
 """How long a request waits for Redis in all.
 
 Each call is given up after a time; yet a Redis that takes two seconds for each would hold up a request of
-five calls for ten. So the slow calls of one request share that time. A quick answer gives some of it back, for
-what takes many calls may take long, and so does time that passes without a call. Not all of it: a Redis that
-comes back only to fail again, as on a full disk, would hold up a request twice.
+five calls for ten. So the slow calls of one request share that time. A quick answer gives some of it back,
+for what takes many calls may take long, and so does time that passes without a call. Not all of it: a Redis
+that comes back only to fail again, as on a full disk, would hold up a request twice.
 """
 
 import asyncio

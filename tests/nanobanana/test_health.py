@@ -117,9 +117,20 @@ async def test_it_is_not_ready_while_redis_is_silent(
     assert_not_ready(answer, redis="does not answer", jobs="does not answer")
 
 
-async def test_it_is_ready_while_nobody_does_jobs_and_says_so(alice: Person) -> None:
+async def nobody_does_jobs() -> None:
     long_ago = int((time.time() - job_queue.DEAD_AFTER - 1) * 1000)
     await client.ask("ZADD", job_queue.HEARTBEATS, long_ago, "somebody")
+
+
+async def test_it_is_not_ready_while_nobody_does_jobs_where_it_needs_them(alice: Person, settings) -> None:
+    settings.READY_NEEDS_JOBS = True
+    assert (await alice.laptop.http.get("/health/ready")).status_code == 200
+    await nobody_does_jobs()
+    assert_not_ready(await alice.laptop.http.get("/health/ready"), jobs="manage.py worker")
+
+
+async def test_it_is_ready_while_nobody_does_jobs_and_says_so(alice: Person) -> None:
+    await nobody_does_jobs()
     answer = await alice.laptop.http.get("/health/ready")
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
     assert answer.json()["services"] == WELL | {"jobs": "unavailable"}
