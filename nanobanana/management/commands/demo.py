@@ -48,8 +48,7 @@ class Command(BaseCommand):
         except PromiseBroken as broken:
             raise CommandError(f"A promise was broken: {broken}.\n{accounts(stage)}") from broken
         except (httpx.ConnectError, ConnectionRefusedError) as error:
-            message = f"No server answers at {stage.url}: start the server with `make run` first."
-            raise CommandError(message) from error
+            raise CommandError(unanswered(error, stage.url)) from error
         except (httpx.HTTPError, WebSocketException, OSError) as error:
             raise CommandError(f"The server stopped answering: {error!r}.") from error
         finally:
@@ -69,6 +68,13 @@ def refuse_nonsense(url: str, html: Path | None) -> None:
     for name in PHOTOS:
         if not (PHOTOS_DIR / name).is_file():
             raise CommandError(f"The photograph {PHOTOS_DIR / name} is missing: the story needs it.")
+
+
+def unanswered(error: httpx.ConnectError | ConnectionRefusedError, url: str) -> str:
+    """Which address it was: that of a picture is made of the server's PUBLIC_BASE_URL."""
+    asked = error.request.url.copy_with(raw_path=b"/") if isinstance(error, httpx.ConnectError) else url
+    advice = "start the server with `make run` first, and see its PUBLIC_BASE_URL"
+    return f"No server answers at {asked} ({error}): {advice}."
 
 
 def accounts(stage: Stage) -> str:
