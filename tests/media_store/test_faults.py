@@ -25,6 +25,7 @@ from media_store.models import Image
 from media_store.rendering import size_of
 from media_store.services import blobs
 from media_store.services.blobs import storage_key
+from media_store.services.direct_uploads import begin_upload, complete_upload, receive_upload
 from media_store.services.images import Upload, delete_image, upload_image
 from media_store.services.replacing import replace_original
 from media_store.storage import LocalStorage, cloud, get_storage
@@ -45,6 +46,7 @@ EFFECTS = (
     (UnitOfWork, "commit"),
     (Notes, "note"),
     (LocalStorage, "put"),
+    (LocalStorage, "receive"),
     (LocalStorage, "delete_prefix"),
     (BlobManager, "postpone_doomed"),
     (BlobManager, "forget_doomed"),
@@ -65,10 +67,28 @@ class Scene:
     async def enter_new_session(self) -> None:
         self.session_id = (await self.person.make_session())["id"]
 
+    def another_picture(self) -> bytes:
+        return picture(colour=f"#{next(self.numbers):06x}")
+
     async def upload(self, content: bytes | None = None) -> Image:
-        data = content or picture(colour=f"#{next(self.numbers):06x}")
+        data = content or self.another_picture()
         upload = Upload("a.png", len(data), BytesIO(data))
         return await upload_image(user=self.user, session_id=self.session_id, type="uploaded", upload=upload)
+
+    async def begin(self, data: bytes) -> str:
+        """The id of a direct upload of the data."""
+        announced = {"type": "uploaded", "mime": "image/png", "size": len(data)}
+        begun = await begin_upload(user=self.user, session_id=self.session_id, **announced)
+        return begun.upload.id
+
+    async def put(self, upload_id: str, data: bytes) -> None:
+        """In two pieces, as a client would."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield data[:100]
+            yield data[100:]
+
+        await receive_upload(user_id=self.user.id, upload_id=upload_id, mime="image/png", chunks=chunks())
 
 
 async def of_new_content(scene: Scene) -> Act:
@@ -110,10 +130,30 @@ async def a_session(scene: Scene) -> Act:
     return lambda: removal.remove_hidden(hidden)
 
 
+async def a_direct_upload(scene: Scene) -> Act:
+    return lambda: scene.begin(scene.another_picture())
+
+
+async def bytes_that_are_put(scene: Scene) -> Act:
+    data = scene.another_picture()
+    upload_id = await scene.begin(data)
+    return lambda: scene.put(upload_id, data)
+
+
+async def a_completion(scene: Scene) -> Act:
+    data = scene.another_picture()
+    upload_id = await scene.begin(data)
+    await scene.put(upload_id, data)
+    return lambda: complete_upload(user=scene.user, upload_id=upload_id)
+
+
 STRIDE = 5 // how_many(1, under_stress=5)  # of a stage with many steps, all are taken under stress
 STAGES: dict[str, tuple[Stage, int]] = {
     "an upload of new content": (of_new_content, 10),
     "an upload of known content": (of_known_content, 2),
+    "a direct upload": (a_direct_upload, 4),
+    "bytes that are put": (bytes_that_are_put, 2),
+    "a completion": (a_completion, 10),
     "a deletion": (a_deletion, 8),
     "a deletion of what another has too": (a_deletion_of_what_another_has_too, 4),
     "a size": (a_size, 2),
