@@ -87,14 +87,10 @@ class Device:
 
     async def heard_types(self, *, at_least: int = 0) -> list[str]:
         """The types of all data frames that came; waits until there are `at_least` so many."""
-        types: list[str] = []
-        deadline = asyncio.get_running_loop().time() + PATIENCE
-        while True:
-            types += [frame["type"] for frame in await self.heard()]
-            if len(types) >= at_least:
-                return types
-            assert asyncio.get_running_loop().time() < deadline, f"{self.name} heard only {types}."
-            await asyncio.sleep(0.01)
+        types = [frame["type"] for frame in await self.heard()]
+        while len(types) < at_least:
+            types.append((await self.next_frame())["type"])
+        return types
 
     async def close(self) -> None:
         if self.socket:
