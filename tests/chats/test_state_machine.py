@@ -393,15 +393,17 @@ def plain(word: str) -> str:
 def test_model_answers_redis_and_sockets_agree(redis_server: RunningRedis) -> None:
     with asyncio.Runner() as Chats.runner:
         stack = AsyncExitStack()
+        stack.push_async_callback(connection.close)
         Chats.server = Chats.runner.run(stack.enter_async_context(serve_in_another_process()))
-        run_machine(
-            Chats,
-            settings=settings(
-                max_examples=RUNS,
-                stateful_step_count=STEPS,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-        Chats.runner.run(stack.aclose())
-        Chats.runner.run(connection.close())
+        try:
+            run_machine(
+                Chats,
+                settings=settings(
+                    max_examples=RUNS,
+                    stateful_step_count=STEPS,
+                    deadline=None,
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+        finally:
+            Chats.runner.run(stack.aclose())

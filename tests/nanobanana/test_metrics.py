@@ -1,9 +1,7 @@
 """GET /metrics, and what it says."""
 
 import asyncio
-import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -374,7 +372,7 @@ def test_a_killed_worker_s_successor_counts_on(tmp_path: Path) -> None:
         for killed in range(1, 11):
             for _ in range(20):
                 httpx.get(f"{server.url}/health/live")
-            os.kill(one_worker_of_this_process(), signal.SIGKILL)
+            one_worker_of_serve().kill()
             seen = scrape_after_starts(server, 2 + killed)
             assert seen.value("nanobanana_workers") == 2
             assert seen.value(REQUESTS, route="/health/live") == 20 * killed
@@ -387,9 +385,9 @@ def scrape_after_starts(server: WebServer, count: int) -> Scrape:
     return seen
 
 
-def one_worker_of_this_process() -> int:
-    descendants = psutil.Process().children(recursive=True)
-    return next(each.pid for each in descendants if "nanobanana.worker" in each.cmdline())
+def one_worker_of_serve() -> psutil.Process:
+    [serving] = [child for child in psutil.Process().children() if "serve" in child.cmdline()]
+    return next(child for child in serving.children() if "nanobanana.worker" in child.cmdline())
 
 
 def scrape_when_it_answers(server: WebServer) -> Scrape:
