@@ -56,4 +56,7 @@ def begin() -> None:
 async def bear(call: Awaitable[T], seconds: float) -> T:
     """Wait for a call that ends by itself after so many seconds, with the patience of the request at hand."""
     patience = _at_hand.get()
-    return await (call if patience is None else patience.bear(call, seconds))
+    try:
+        return await (call if patience is None else patience.bear(call, seconds))
+    except TimeoutError as error:  # without a word, and logs show its words
+        raise TimeoutError("Redis does not answer.") from error
