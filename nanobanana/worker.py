@@ -55,7 +55,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
 
 class AnsweringWebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn forgets a handshake that websockets refuses by itself, for a line over 8 KB; here it answers."""
+    """uvicorn forgets a handshake that websockets refuses by itself, as one with a line over 8 KB."""
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

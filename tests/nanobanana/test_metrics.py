@@ -378,7 +378,7 @@ def test_a_killed_worker_s_successor_counts_on(tmp_path: Path) -> None:
 
 
 def scrape_after_starts(server: WebServer, count: int) -> Scrape:
-    """When so many workers were started, and two are there; the time limit of the test ends what never comes."""
+    """When so many workers were started, and two run; the time limit of the test ends what never comes."""
     while True:
         seen = scrape_when_it_answers(server)
         if seen.value("nanobanana_worker_starts_total") >= count and seen.value("nanobanana_workers") == 2:
