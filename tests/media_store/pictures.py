@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 SECRET = b"5 Hidden Lane"  # stands in every kind of private metadata that the tests write
@@ -74,6 +75,13 @@ def corners(width: int, height: int) -> Image.Image:
 def black_picture(width: int, height: int) -> bytes:
     """As many pixels as you like in a few kilobytes."""
     return encode(Image.new("1", (width, height)), "PNG")
+
+
+def wordy_picture() -> bytes:
+    """A small PNG with a text many times its size, which is cut out of what is stored."""
+    text = PngInfo()
+    text.add_text("Comment", "private " * 5000)
+    return encode(corners(64, 48), "PNG", pnginfo=text)
 
 
 def private_exif(orientation: int = 1) -> Image.Exif:

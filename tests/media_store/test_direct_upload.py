@@ -21,7 +21,7 @@ from nanobanana.errors import UploadMismatch
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import new_id
-from tests.media_store.pictures import corners, encode, private_exif
+from tests.media_store.pictures import corners, encode, private_exif, wordy_picture
 from tests.media_store.uploads import stored_keys, until
 from tests.support.consistency import inconsistencies
 from tests.support.people import Person, picture
@@ -306,6 +306,14 @@ async def test_quotas_are_asked_at_the_beginning_and_decide_at_the_end(
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     assert (await alice.post(UPLOADS, announced(session))).json()["error"] == "image_quota_exceeded"
     assert (await alice.get("/api/auth/me/usage")).json()["usage"]["images"] == 1
+
+
+async def test_what_is_cut_out_takes_no_room(
+    alice: Person, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "QUOTA_BYTES", 10_000)
+    upload = await begun_and_put(alice, session, wordy_picture())
+    assert (await complete(alice, upload)).json()["image"]["size"] < 10_000
 
 
 async def test_only_so_many_are_open_at_once(
