@@ -41,7 +41,7 @@ from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork
 
 LATER = timedelta(hours=1)  # after which what was still being put at the end of a life has arrived
-OPEN_AT_ONCE = 100  # uploads of one user
+OPEN_AT_ONCE = 100  # uploads of one user; about, for those begun at the same moment do not count each other
 IN_MEMORY = 1024 * 1024  # of what is inspected; the rest goes to a temporary file
 NO_UPLOAD = "There is no such upload, or it has expired."
 CONTENT_TYPE = "Content-Type"
