@@ -16,7 +16,7 @@ async def account_named(name: str) -> User:
     """The user of this id or e-mail address. Raises CommandError."""
     account = await find_account(name)
     if account is None:
-        raise CommandError(f"There is no user {name}.")
+        raise CommandError(f"There is no user {name or 'without a name'}.")
     return account
 
 

@@ -167,7 +167,7 @@ async def test_a_page_has_a_size(limit: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["set_password", "deactivate", "reactivate", "delete_user"])
-@pytest.mark.parametrize("name", ["nobody@example.com", "nonsense", "0" * 26, "user:*"])
+@pytest.mark.parametrize("name", ["nobody@example.com", "nonsense", "0" * 26, "user:*", ""])
 async def test_nobody_is_nobody(server: object, command: str, name: str) -> None:
     with pytest.raises(CommandError, match="There is no user"):
         await run(command, name, typed=PASSWORD)
