@@ -9,6 +9,8 @@ from typing import Any
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
+from media_store import imaging  # noqa: F401 - it has Pillow know HEIF, also where a test runs alone
+
 DATA = Path(__file__).resolve().parent.parent / "data"
 SECRET = b"5 Hidden Lane"  # stands in every kind of private metadata that the tests write
 MIME_OF_SUFFIX = {
