@@ -15,6 +15,7 @@ from types import FrameType
 
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from nanobanana import stopping
 
@@ -51,6 +52,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self.head_is_open = False
         super().on_headers_complete()
+
+
+class AnsweringWebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn forgets a handshake that websockets refuses by itself, as one with a line over 8 KB."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
 
 
 class Heartbeat:
@@ -119,7 +130,7 @@ def configuration(application: str, heartbeat: Heartbeat | None = None) -> Confi
         application,
         loop="uvloop",
         http=BoundedHttpProtocol,
-        ws="websockets-sansio",
+        ws=AnsweringWebSocketProtocol,
         lifespan="on",
         log_config=None,  # Django's LOGGING rules
         access_log=False,

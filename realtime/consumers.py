@@ -8,6 +8,7 @@ from typing import Any
 
 from channels.consumer import AsyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer
+from django.conf import settings
 
 from accounts.services.access import Visitor
 from nanobanana.errors import MalformedBody
@@ -24,7 +25,7 @@ from realtime.peer import Peer
 
 PING_INTERVAL = 30  # seconds
 PINGS_UNANSWERED = 2  # then the peer is gone
-WARNING = 60  # seconds that a token is still good for when its end is announced
+WARNING = 60  # seconds that a token is still good for when its end is announced, a third of its life at most
 FRAMES_A_SECOND = 50  # that a device may send
 
 Message = dict[str, Any]
@@ -59,7 +60,8 @@ class DeviceConsumer(AsyncConsumer):
         finally:
             self._leave()
             duration = round((time.perf_counter() - start) * 1000)
-            request_log().info("socket", route="/ws/:session_id", status=self._code, duration_ms=duration)
+            status = int(self._code)
+            request_log().info("socket", route="/ws/:session_id", status=status, duration_ms=duration)
 
     async def dispatch(self, message: Message) -> None:
         await getattr(self, get_handler_name(message))(message)
@@ -131,7 +133,8 @@ class DeviceConsumer(AsyncConsumer):
         self._expires_at = visitor.expires_at
         if self._token_end is not None:
             self._token_end.cancel()
-        self._token_end = self._call_later(max(0, self._expires_at - WARNING - time.time()), self._warn)
+        warning = min(WARNING, settings.JWT_EXPIRES_IN / 3)
+        self._token_end = self._call_later(max(0, self._expires_at - warning - time.time()), self._warn)
 
     def _warn(self, peer: Peer) -> None:
         peer.send(frames.token_expired(self._expires_at))

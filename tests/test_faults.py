@@ -359,5 +359,5 @@ async def everything_of(person: Person) -> dict[str, Any]:
 
 
 def key_stands(key: str, content: tuple[str, bool], now: dict[str, Any]) -> bool:
-    """What expires may be gone."""
-    return content[1] or key in now
+    """What expires may be gone, and who was here."""
+    return content[1] or key.endswith(":presence") or key in now

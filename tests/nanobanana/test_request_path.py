@@ -260,6 +260,27 @@ async def test_a_head_has_its_limit(server: WebServer) -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["GET /ws/x?token=" + "a" * 9000 + " HTTP/1.1"], b"414"),
+        (["GET /ws/x HTTP/1.1", "Cookie: " + "a" * 9000], b"431"),
+    ],
+    ids=["address", "header"],
+)
+async def test_a_handshake_with_a_huge_line_is_answered(
+    server: WebServer, lines: list[str], status: bytes
+) -> None:
+    handshake = head(
+        *lines,
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    )
+    assert (await raw(server, handshake)).startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize(
     "request_head",
     [
         b"nonsense\r\n\r\n",

@@ -123,6 +123,18 @@ async def test_its_end_is_announced_a_minute_ahead(
         assert token["exp"] - 2.1 <= time.time() <= token["exp"] - 1
 
 
+async def test_a_token_of_a_short_life_is_not_announced_to_end_at_once(
+    alice: Person, session_id: str, settings: Any
+) -> None:
+    """Whoever renews it then would be told again, and renew it again, without end."""
+    settings.JWT_EXPIRES_IN = 3
+    token = token_of(alice.phone, seconds=3)
+    async with opened(alice.phone, f"/ws/{session_id}?token={token}") as socket:
+        assert (await following(socket))["type"] == "connected"
+        assert (await following(socket))["type"] == "token_expired"
+        assert token["exp"] - 1.1 <= time.time() <= token["exp"]
+
+
 async def test_showing_tokens_counts_as_reads(alice: Person, session_id: str, settings: Any) -> None:
     set_limits(settings, reads=2)
     await alice.phone.listen(session_id)
