@@ -15,7 +15,7 @@ from media_store.storage import ObjectNotFound, get_storage
 from nanobanana.backups import BackedUpUser, Backup, BackupWriter
 from nanobanana.data_check import RESTORING, check_notes, check_user, checker
 from nanobanana.progress import Advance
-from nanobanana.redisdb.checking import Findings, printable
+from nanobanana.redisdb.checking import Findings
 from nanobanana.redisdb.claims import batches
 from nanobanana.redisdb.client import ask
 from nanobanana.redisdb.event_log import ring
@@ -39,7 +39,7 @@ async def back_up(
         try:
             user = await find_account(user_id)
         except UnreadableAccount as error:
-            left_out.append(printable(str(error)))
+            left_out.append(str(error))
             user = None
         if user:
             await writer.add_user(user.id, user.email, Snapshots(checker()).take(user.id, keys))

@@ -1,15 +1,11 @@
 """Whom commands are about, and the passwords they ask for."""
 
-import sys
-from getpass import getpass
-
 from django.core.management.base import CommandError
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
 from accounts.services.access import UnreadableAccount, find_account, has_account, owner_of
-
-LONGEST_LINE = 4096
+from nanobanana.management.prompts import is_somebody_there, read_line, read_secret
 
 
 async def account_named(name: str) -> User:
@@ -19,7 +15,7 @@ async def account_named(name: str) -> User:
     except UnreadableAccount as error:
         raise CommandError(f"{error} A backup has it as it was: restore --replace.") from error
     if account is None:
-        raise CommandError(f"There is no user {name}.")
+        raise CommandError(f"There is no user {name or 'without a name'}.")
     return account
 
 
@@ -27,7 +23,7 @@ async def id_named(name: str) -> str:
     """The id of the user of this id or e-mail address, be it one that cannot be read. Raises CommandError."""
     user_id = await owner_of(name) if "@" in name else name
     if user_id is None or not await has_account(user_id):
-        raise CommandError(f"There is no user {name}.")
+        raise CommandError(f"There is no user {name or 'without a name'}.")
     return user_id
 
 
@@ -35,10 +31,10 @@ def read_password() -> str:
     """A new password: asked for twice on a terminal, else the first line of the input. Never an argument,
     which everybody on the machine could read, and which stays in the history of the shell.
     """
-    if not sys.stdin.isatty():
-        return sys.stdin.readline(LONGEST_LINE).rstrip("\r\n")
-    password = getpass("Password: ")
-    if getpass("Again: ") != password:
+    if not is_somebody_there():
+        return read_line()
+    password = read_secret("Password: ")
+    if read_secret("Again: ") != password:
         raise CommandError("The two passwords differ.")
     return password
 

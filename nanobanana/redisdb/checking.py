@@ -74,23 +74,18 @@ class Findings:
         try:
             fault = await outcome
         except Unsettled as error:
-            self.unsettled.append(printable(str(error)))
+            self.unsettled.append(str(error))
             return
         if fault:
             self.found(fault.sentence, is_mended=is_mended)
 
     def found(self, sentence: str, *, is_mended: bool) -> None:
-        (self.mended if is_mended else self.faults).append(printable(sentence))
+        (self.mended if is_mended else self.faults).append(sentence)
 
     def shown(self, most: int) -> list[str]:
         """All sentences, so many of each kind at most."""
         kinds = {"Mended: ": self.mended, "": self.faults, "Not judged: ": self.unsettled}
         return list(chain.from_iterable(_shown(word, found, most) for word, found in kinds.items()))
-
-
-def printable(sentence: str) -> str:
-    """Bytes that are no UTF-8, and so are surrogates, spelled out: no terminal and no JSON takes them."""
-    return sentence.encode(errors="backslashreplace").decode()
 
 
 def _shown(word: str, sentences: list[str], most: int) -> list[str]:

@@ -47,6 +47,12 @@ function noted() {
   return { WebSocket: NotedSocket, sockets };
 }
 
+class Throwing {
+  constructor() {
+    throw new DOMException("The page may not.", "SecurityError");
+  }
+}
+
 async function position(client) {
   return (await client.events.since(null)).cursor;
 }
@@ -96,6 +102,75 @@ test("it polls where sockets cannot be opened, and tries them again", async () =
     assert.deepEqual(texts(), ["polled", "of interest now"]);
     assert.deepEqual(all("connected"), []);
   });
+});
+
+test("a join while it polls is confirmed by the server", async () => {
+  const [session, joined] = [await laptop.sessions.create(), await laptop.sessions.create()];
+  let isAway = false;
+  const fetch = async (address, request) => {
+    if (isAway) throw new TypeError("There is no network.");
+    return globalThis.fetch(address, request);
+  };
+  const client = clientOf(setting.phone, setting.url, { fetch });
+  await withListener(client, [session.id], { WebSocket: Throwing, unopenedSockets: 1 }, async (device) => {
+    await until(() => device.sync.status === "polling");
+    isAway = true;
+    device.sync.join(joined.id);
+    await until(() => device.sync.status === "waiting");
+    assert.deepEqual(device.all("joined_session"), []);
+    isAway = false;
+    assert.deepEqual(await device.hears("joined_session"), { sessionId: joined.id });
+    await write(joined, "polled");
+    await until(() => device.texts().length === 1);
+  });
+});
+
+test("a socket that cannot even be made is one that cannot be opened", async () => {
+  const session = await laptop.sessions.create();
+  await withListener(phone(), [session.id], { WebSocket: Throwing }, async ({ sync, all, texts }) => {
+    await until(() => sync.status === "polling");
+    await write(session, "polled");
+    await until(() => texts().length === 1);
+    assert.deepEqual(all("ended"), []);
+  });
+});
+
+test("an empty position is none", async () => {
+  const session = await laptop.sessions.create();
+  for (const WebSocket of [globalThis.WebSocket, Throwing]) {
+    await withListener(phone(), [session.id], { since: "", WebSocket, unopenedSockets: 1 }, async (device) => {
+      await until(() => device.sync.cursor);
+      await write(session, "heard");
+      await until(() => device.texts().length === 1);
+      assert.deepEqual(device.all("resynced"), []);
+    });
+  }
+});
+
+test("a position that is none at all is a resync, by poll as by socket", async () => {
+  const session = await laptop.sessions.create();
+  for (const WebSocket of [globalThis.WebSocket, Throwing]) {
+    await withListener(phone(), [session.id], { since: "nonsense", WebSocket, unopenedSockets: 1 }, async (device) => {
+      const { cursor } = await device.hears("resynced");
+      await until(() => device.sync.cursor === cursor);
+      await write(session, "heard");
+      await until(() => device.texts().length === 1);
+      assert.equal(device.all("resynced").length, 1);
+    });
+  }
+});
+
+test("ids that are none, and too many, are refused at once", async () => {
+  const ids = Array.from({ length: 101 }, (_, number) => `${NOBODY.slice(0, -3)}${number + 100}`);
+  for (const wrong of [[], ids, ["nonsense"], [NOBODY, ""], [undefined], [NOBODY.toLowerCase()]]) {
+    assert.throws(() => phone().sync(wrong), RangeError);
+  }
+  const sync = phone().sync(ids.slice(1));
+  for (const wrong of [ids[0], "nonsense"]) assert.throws(() => sync.join(wrong), RangeError);
+  assert.deepEqual(sync.sessionIds, ids.slice(1));
+  sync.join(ids[1]); // is there already
+  sync.leave(ids[1]);
+  sync.join(ids[0]);
 });
 
 test("without WebSocket it polls", async () => {

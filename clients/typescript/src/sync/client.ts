@@ -1,11 +1,12 @@
 /** Keeps a device in step: by a socket, by long poll where there can be none, and back again. */
 
-import { LONGEST_WAIT } from "../api/events.js";
+import { LONGEST_WAIT, type LogOptions } from "../api/events.js";
 import type { NanobananaClient } from "../client.js";
 import { ApiError } from "../errors.js";
 import type { LogPage } from "../models.js";
 import { type Backoff, delay, sleep } from "../retries.js";
 import { isNews } from "./cursors.js";
+import { checked } from "./ids.js";
 import { type Handler, Inbox } from "./inbox.js";
 import { type Change, changeOf, type Frame, type Notices, type Status } from "./notices.js";
 import { completed } from "./partial.js";
@@ -73,9 +74,9 @@ export class SyncClient {
 
   constructor(client: NanobananaClient, sessionIds: Iterable<string>, options: SyncOptions = {}) {
     this.#client = client;
-    this.sessionIds = [...new Set(sessionIds)];
+    this.sessionIds = checked([...new Set(sessionIds)]);
     if (!this.sessionIds.length) throw new RangeError("A socket belongs to a session: name one at least.");
-    this.cursor = this.#position = options.since ?? null;
+    this.cursor = this.#position = options.since || null;
     this.#backoff = options.backoff ?? { first: 1, longest: 30 };
     this.#silence = options.silence ?? 75;
     this.#unopenedSockets = options.unopenedSockets ?? 3;
@@ -125,7 +126,7 @@ export class SyncClient {
   /** Hear of this session as well, in all connections to come; `joined_session` says from when on. */
   join(sessionId: string): void {
     if (this.sessionIds.includes(sessionId)) return;
-    this.sessionIds.push(sessionId);
+    this.sessionIds = checked([...this.sessionIds, sessionId]);
     this.#unconfirmed.add(sessionId);
     this.#askToJoin(sessionId);
     this.#poll.abort();
@@ -261,7 +262,7 @@ export class SyncClient {
     this.#failures = this.#unopened = this.#refusals = 0;
     this.#setStatus("live");
     // A known position moves with what was missed, or with resync_required.
-    if (this.#position === null) this.#advance(cursor);
+    if (!this.#position) this.#advance(cursor);
     this.#inbox.tell("connected", { connectionId, deviceId, sessionIds, cursor, recovered });
     this.#compareSessions(sessionIds);
   }
@@ -319,23 +320,39 @@ export class SyncClient {
   /** `join` and `leave` begin it anew. */
   async #pollOnce(): Promise<void> {
     this.#setStatus("polling");
-    for (const sessionId of [...this.#unconfirmed]) this.#confirm(sessionId);
     this.#poll = new AbortController();
     const { signal } = this.#poll;
-    const untilSockets = this.sessionIds.length ? this.#pollingUntil - now() : Infinity;
-    const wait = Math.max(1, Math.min(LONGEST_WAIT, Math.ceil(untilSockets)));
-    const options = { sessionIds: this.sessionIds, wait, retries: 0, signal };
+    const joining = [...this.#unconfirmed];
+    // The answer to the first poll with them confirms them: it is not to be long in coming.
+    const wait = joining.length ? 0 : this.#timeToPoll;
     let page: LogPage;
     try {
-      page = await this.#client.events.since(this.#position, options);
+      page = await this.#readLog({ sessionIds: this.sessionIds, wait, retries: 0, signal });
     } catch (error) {
       if (signal.aborted) return;
       throw error;
     }
     this.#failures = 0;
+    joining.filter((id) => this.#unconfirmed.has(id)).forEach((id) => this.#confirm(id));
     page.events.forEach((frame) => this.#take(frame as Frame));
     if (page.resyncRequired) this.#resync(page.cursor);
     this.#advance(page.cursor);
+  }
+
+  /** Seconds, until a socket is to be tried. */
+  get #timeToPoll(): number {
+    const untilSockets = this.sessionIds.length ? this.#pollingUntil - now() : Infinity;
+    return Math.max(1, Math.min(LONGEST_WAIT, Math.ceil(untilSockets)));
+  }
+
+  /** What came; for a position that the server cannot read, where the log stands, to load anew from. */
+  async #readLog(options: LogOptions): Promise<LogPage> {
+    try {
+      return await this.#client.events.since(this.#position, options);
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 400 && error.details.since)) throw error;
+      return { ...(await this.#client.events.since(null, options)), resyncRequired: true };
+    }
   }
 
   // ---- what came
