@@ -186,3 +186,11 @@ def test_nonsense_is_refused_by_the_name_of_its_variable(checkout: Checkout, nam
     answer = checkout.run("-c", PRINT, **{name: value})
     assert answer.returncode == 1
     assert f"{name}={value} must be " in answer.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["serve", "sweep"])
+def test_commands_say_it_in_a_sentence(checkout: Checkout, command: str) -> None:
+    shutil.copy(PROJECT / "manage.py", checkout.directory)
+    answer = checkout.run("manage.py", command, QUOTA_BYTES="abc")
+    sentence = "QUOTA_BYTES=abc must be a size such as 512KB or 10MB.\n"
+    assert (answer.returncode, answer.stdout, answer.stderr) == (1, "", sentence)
