@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from accounts.models import User
-from accounts.services.access import find_account
+from accounts.services.access import has_account
 from accounts.services.claims import is_being_deleted
 from media_store.managers import NOTES
 from media_store.models import Blob, Image
@@ -52,7 +52,7 @@ async def sweep_due() -> None:
 
 async def sweep_user(*, user_id: str) -> Swept:
     """Remove what is due of one user, or all that is left of somebody who was deleted."""
-    if await find_account(user_id) is None:
+    if not await has_account(user_id):
         return await _sweep_leftovers(user_id)
     return Swept(
         pictures=await _delete_unused(user_id),

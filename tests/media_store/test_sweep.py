@@ -244,3 +244,13 @@ async def test_nobody_is_nobody(alice: Person, session: dict[str, Any], settings
     with pytest.raises(CommandError, match="There is no user"):
         await run("sweep", "--user", name)
     assert await stored_keys(alice.id) == await keys_of(image)
+
+
+async def test_what_an_account_has_that_cannot_be_read_is_not_what_somebody_left(alice: Person) -> None:
+    await alice.make_image((await alice.make_session())["id"])
+    user_key = owner_key(alice.id, "user", alice.id)
+    before = await stored_keys(alice.id)
+    await get_client().hset(user_key, "created_at", "abc")
+    assert not await sweep_user(user_id=alice.id)
+    await get_client().unlink(user_key)
+    assert await stored_keys(alice.id) == before

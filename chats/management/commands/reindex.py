@@ -1,7 +1,6 @@
 """`manage.py reindex`: make the search index anew, or look whether it agrees with the data."""
 
 from argparse import ArgumentParser
-from collections.abc import AsyncIterator
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -11,6 +10,7 @@ from accounts.models import User
 from chats.services.reindexing import index_faults, reindex, size_of
 from nanobanana.management.async_command import AsyncCommand, count
 from nanobanana.progress import progress
+from nanobanana.redisdb.exceptions import FieldError
 
 
 class Command(AsyncCommand):
@@ -21,21 +21,20 @@ class Command(AsyncCommand):
         parser.add_argument("--check", action="store_true", help="only say where index and data differ")
 
     async def run(self, *, user: str | None, check: bool, **options: Any) -> None:
-        users = [each async for each in everybody()] if user is None else [await account_named(user)]
-        await (self._check(users) if check else self._reindex(users))
+        users, damaged = await everybody() if user is None else ([await account_named(user)], [])
+        await (self._check(users, damaged) if check else self._reindex(users, damaged))
 
-    async def _reindex(self, users: list[User]) -> None:
+    async def _reindex(self, users: list[User], damaged: list[str]) -> None:
         sessions = messages = 0
         for user in users:
             with progress(f"Indexing {user.email}", await size_of(user.id)) as advance:
                 indexed = await reindex(user_id=user.id, advance=advance)
             sessions, messages = sessions + indexed.sessions, messages + indexed.messages
-        figures = {"users": len(users), "sessions": sessions, "messages": messages}
+        figures = {"users": len(users), "sessions": sessions, "messages": messages, "passedOver": damaged}
         done = f"{count(messages, 'message')} and {count(sessions, 'session')} of {count(len(users), 'user')}"
-        self.answer(figures, f"Indexed {done}.")
+        self.answer(figures, *damaged, f"Indexed {done}.")
 
-    async def _check(self, users: list[User]) -> None:
-        faults: list[str] = []
+    async def _check(self, users: list[User], faults: list[str]) -> None:
         for user in users:
             with progress(f"Checking {user.email}", await size_of(user.id)) as advance:
                 faults += await index_faults(user_id=user.id, advance=advance)
@@ -45,5 +44,12 @@ class Command(AsyncCommand):
             raise CommandError(f"The index has {count(len(faults), 'fault')}.")
 
 
-def everybody() -> AsyncIterator[User]:
-    return User.objects.aiterate()
+async def everybody() -> tuple[list[User], list[str]]:
+    """All accounts, and sentences about those that cannot be read."""
+    damaged: dict[str, str] = {}
+
+    def pass_over(user_id: str, error: FieldError) -> None:
+        damaged[user_id] = f"The account {user_id} is passed over: {error}"
+
+    users = [user async for user in User.objects.aiterate(pass_over=pass_over)]
+    return users, list(damaged.values())

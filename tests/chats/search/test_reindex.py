@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -97,7 +96,8 @@ async def test_an_index_that_is_gone_is_written_whole(user: User, filled: dict[s
 async def test_the_command_says_what_it_did(alice: Person, user: User, filled: dict[str, Any]) -> None:
     assert await run("--user", alice.email) == "Indexed 3 messages and 2 sessions of 1 user.\n"
     assert await run("--user", alice.id, "--check") == "The index of 1 user agrees with the data.\n"
-    assert json.loads(await run("--user", alice.id, "--json")) == {"users": 1, "sessions": 2, "messages": 3}
+    answer = json.loads(await run("--user", alice.id, "--json"))
+    assert answer == {"users": 1, "sessions": 2, "messages": 3, "passedOver": []}
     await spoil(user, filled["id"])
     with pytest.raises(CommandError, match=r"The index has 5 faults\."):
         await run("--check", "--user", alice.id)
@@ -108,16 +108,23 @@ async def test_the_command_says_what_it_did(alice: Person, user: User, filled: d
 async def test_the_command_goes_over_everybody(
     alice: Person, mallory: Person, filled: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def the_two() -> AsyncIterator[User]:  # of hundreds that other tests left
-        async for user in everybody():
-            if user.id in {alice.id, mallory.id}:
-                yield user
+    async def the_two() -> tuple[list[User], list[str]]:  # of hundreds that other tests left
+        users, damaged = await everybody()
+        ids = {alice.id, mallory.id}
+        return [user for user in users if user.id in ids], [each for each in damaged if alice.id in each]
 
     monkeypatch.setattr(command, "everybody", the_two)
     for person in (alice, mallory):
         await remove_index(user_id=person.id)
     assert json.loads(await run("--json"))["users"] == 2
     assert await inconsistencies([alice.id, mallory.id]) == []
+    await get_client().hset(User(alice.id, alice.id).key, "created_at", "abc")
+    answer = json.loads(await run("--json"))
+    assert (answer["users"], len(answer["passedOver"])) == (1, 1)
+    assert f"The account {alice.id} is passed over: created_at holds" in await run()
+    with pytest.raises(CommandError, match="has 1 fault"):
+        await run("--check")
+    await get_client().unlink(User(alice.id, alice.id).key)
 
 
 @pytest.mark.parametrize("name", ["nobody@example.com", "nonsense", "0" * 26, ""])
