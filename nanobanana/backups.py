@@ -154,11 +154,17 @@ class Backup:
         return [self._user_of(info) for info in self.entries if info.filename.startswith("users/")]
 
     def records(self, user_id: str) -> Iterator[Record]:
-        lines = self._lines(f"users/{user_id}.jsonl")
+        name = _name_of(user_id)
+        lines = self._lines(name)
         next(lines)
         for line in lines:
             if isinstance(line, list):
-                yield Record(*line)
+                yield _record_of(name, line)
+
+    def check(self, user_id: str) -> None:
+        """Read all records of a user: a digest may be right of what nobody wrote."""
+        for _ in self.records(user_id):
+            pass
 
     def media_of(self, user_id: str) -> list[str]:
         """The keys of a user's objects."""
@@ -177,10 +183,14 @@ class Backup:
         return b"".join(self._chunks(self._zip.getinfo(f"media/{key}")))
 
     def _user_of(self, info: ZipInfo) -> BackedUpUser:
-        head = next(self._lines(info.filename))
-        if not is_id(head["user"]):
+        head: Any = next(self._lines(info.filename), None)
+        try:
+            user = BackedUpUser(head["user"], head["email"])
+        except (TypeError, KeyError) as error:
+            raise UnusableBackup(f"{info.filename} is of no user.") from error
+        if not is_id(user.id) or not isinstance(user.email, str) or info.filename != _name_of(user.id):
             raise UnusableBackup(f"{info.filename} is of no user.")
-        return BackedUpUser(head["user"], head["email"])
+        return user
 
     def _lines(self, name: str) -> Iterator[Any]:
         try:
@@ -196,6 +206,20 @@ class Backup:
                     yield chunk
         except _DAMAGES as error:
             raise UnusableBackup(f"{info.filename} is damaged: {error}") from error
+
+
+def _name_of(user_id: str) -> str:
+    return f"users/{user_id}.jsonl"
+
+
+def _record_of(name: str, line: list[Any]) -> Record:
+    """A record as it was read, if it can be written. Raises UnusableBackup."""
+    try:
+        record = Record(*line)
+        record.check()
+    except (TypeError, ValueError) as error:
+        raise UnusableBackup(f"{name} has a record that nobody wrote: {error}") from error
+    return record
 
 
 def _digest_line(name: str, digest: str) -> bytes:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from accounts.models import User
 from accounts.services.access import UnreadableAccount, find_account, has_account, owner_of
 from accounts.services.claims import give_address, is_being_deleted, leave_address
-from media_store.storage import ObjectNotFound, get_storage
-from nanobanana.backups import BackedUpUser, Backup, BackupWriter
+from media_store.storage import ObjectNotFound, checked, get_storage
+from nanobanana.backups import BackedUpUser, Backup, BackupWriter, UnusableBackup
 from nanobanana.data_check import RESTORING, check_notes, check_user, checker
 from nanobanana.progress import Advance
 from nanobanana.redisdb.checking import Findings
@@ -90,8 +90,11 @@ async def restore(
 ) -> Restored:
     """Put these accounts of a verified backup back; `advance` counts accounts.
 
-    One that is here already stays as it is, unless `replace`. Others are not touched.
+    One that is here already stays as it is, unless `replace`. Others are not touched. Raises UnusableBackup
+    before anything is changed.
     """
+    for user in users:
+        _check(backup, user)
     await ask("SET", RESTORING, json.dumps({"backup": backup.manifest.sha256, "since": timestamp(now())}))
     restoring = _Restore(backup, replace, with_media)
     remaining = {user.id: user for user in users}
@@ -106,6 +109,15 @@ async def restore(
     return restoring.restored
 
 
+def _check(backup: Backup, user: BackedUpUser) -> None:
+    backup.check(user.id)
+    try:
+        for key in backup.media_of(user.id):
+            checked(key)
+    except ValueError as error:
+        raise UnusableBackup(str(error)) from error
+
+
 class _Restore:
     def __init__(self, backup: Backup, replace: bool, with_media: bool) -> None:
         self._backup, self._replace, self._with_media = backup, replace, with_media
@@ -113,7 +125,8 @@ class _Restore:
         self.restored = Restored()
 
     async def put_back(self, user: BackedUpUser, old_keys: Sequence[str]) -> None:
-        obstacle = await self._obstacle(user)
+        names = {record.name for record in self._backup.records(user.id)}
+        obstacle = await self._obstacle(user, names)
         if obstacle:
             self.restored.skipped.append(f"{user.email} ({user.id}) {obstacle}.")
             return
@@ -121,7 +134,6 @@ class _Restore:
         await _discard(User(user.id, user.id).key, old_keys)
         if self._with_media:
             await self._put_media(user)
-        names = {record.name for record in self._backup.records(user.id)}
         keys = await self._snapshots.put(user.id, self._backup.records(user.id), names)
         await give_address(user_id=user.id)
         await check_notes(findings=Findings(), user_id=user.id, repair=True)  # notes are in no backup
@@ -130,8 +142,10 @@ class _Restore:
         self.restored.users += 1
         self.restored.keys += len(names)
 
-    async def _obstacle(self, user: BackedUpUser) -> str | None:
+    async def _obstacle(self, user: BackedUpUser, names: set[str]) -> str | None:
         """Why an account cannot be put back."""
+        if f"{User.kind}:{user.id}" not in names:
+            return "was deleted while the backup was made"
         other_id = await owner_of(user.email)
         if other_id not in {None, user.id}:
             return f"cannot be put back: {other_id} has the address now"

@@ -3,10 +3,10 @@
 import asyncio
 import io
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 from django.core.management import CommandError
@@ -18,7 +18,7 @@ from nanobanana.data_check import RESTORING, check_restore, check_users
 from nanobanana.redisdb import snapshots
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import global_key, owner_key
-from nanobanana.redisdb.snapshots import Snapshots
+from nanobanana.redisdb.snapshots import Record, Snapshots
 from nanobanana.redisdb.walking import keys_of
 from nanobanana.restoring import back_up
 from tests.accounts.conftest import assert_signed_in, assert_signed_out, sign_in
@@ -281,6 +281,51 @@ async def test_a_changed_backup_is_refused(backup: Path) -> None:
     ):
         with pytest.raises(CommandError, match=sentence):
             await run("restore", rewritten(backup, name, before, after), "--replace", "--yes")
+
+
+ODD = {
+    "of no user": lambda head, _: [],
+    "of no user.": lambda head, _: [head | {"email": 5}],
+    "record that nobody wrote": lambda head, _: [head, ["hash"]],
+    "no pairs of texts": lambda head, _: [head, ["hash", "foo", None, ["a"]]],
+    "'list' of 'foo'": lambda head, _: [head, ["list", "foo", None, ["a", "b"]]],
+    "ends at 'soon'": lambda head, _: [head, ["hash", "foo", "soon", ["a", "b"]]],
+    "could not convert": lambda head, _: [head, ["zset", "foo", None, ["a", "b"]]],
+    "is not a storage key": lambda head, keys: keys.append("../evil") or [head],
+}
+
+
+@pytest.mark.parametrize("sentence", ODD)
+async def test_what_nobody_wrote_is_refused_before_anything_is_changed(
+    alice: Person, tmp_path: Path, sentence: str
+) -> None:
+    keys: list[str] = []
+    lines = ODD[sentence]({"user": alice.id, "email": alice.email}, keys)
+    with (tmp_path / "odd").open("w+b") as file, BackupWriter(file, has_media=True) as writer:
+        with writer._entry(f"users/{alice.id}.jsonl", ZIP_DEFLATED) as entry:
+            for line in lines:
+                entry.write_line(line)
+        for key in keys:
+            writer.add_object(f"{alice.id}/{key}", b"x")
+        writer.users = 1
+        writer.finish()
+    with pytest.raises(CommandError, match=sentence):
+        await run("restore", tmp_path / "odd", "--replace", "--yes")
+    assert await get_client().get(RESTORING) is None
+    assert (await alice.get("/api/auth/me")).status_code == 200
+
+
+async def test_a_backup_without_the_account_itself_replaces_nothing(alice: Person, tmp_path: Path) -> None:
+    async def nothing() -> AsyncIterator[Record]:
+        for record in ():
+            yield record
+
+    with (tmp_path / "b").open("w+b") as file, BackupWriter(file, has_media=False) as writer:
+        await writer.add_user(alice.id, alice.email, nothing())
+        writer.finish()
+    restored = await run_for_json("restore", tmp_path / "b", "--replace", "--yes")
+    assert restored["skipped"] == [f"{alice.email} ({alice.id}) was deleted while the backup was made."]
+    assert (await alice.get("/api/auth/me")).status_code == 200
 
 
 async def test_files_that_are_no_backups_are_refused(alice: Person, backup: Path, tmp_path: Path) -> None:

@@ -4,7 +4,14 @@ from functools import cache
 
 from django.conf import settings
 
-from media_store.storage.base import Address, ObjectNotFound, Storage, StorageUnavailable, UploadAddress
+from media_store.storage.base import (
+    Address,
+    ObjectNotFound,
+    Storage,
+    StorageUnavailable,
+    UploadAddress,
+    checked,
+)
 from media_store.storage.local import LocalStorage
 
 __all__ = [
@@ -14,6 +21,7 @@ __all__ = [
     "Storage",
     "StorageUnavailable",
     "UploadAddress",
+    "checked",
     "get_storage",
     "make_storage",
 ]

@@ -116,12 +116,14 @@ class Checker:
     async def _look(self, owner_id: str, keys: dict[str, None], repair: bool) -> Findings:
         """One round; the keys that it writes are among `keys` from then on."""
         findings, look = Findings(), Look(self, owner_id, list(keys))
+        told: set[str] = set()  # many claims read one key, and say the same when it cannot be read
         async for suspected in look.suspicions():
             for claim, fault in await judge_all(suspected):
                 if repair and fault.repair:
                     await findings.note(mend(claim), is_mended=True)
                     keys |= dict.fromkeys(str(command[1]) for command in fault.repair)
-                else:
+                elif fault.sentence not in told:
+                    told.add(fault.sentence)
                     findings.found(fault.sentence, is_mended=False)
         for miscount in look.miscounts():
             await findings.note(miscount.settle(repair=repair), is_mended=repair)

@@ -11,13 +11,14 @@ is lost that was there at the beginning. Counts may differ then; whoever puts it
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 from nanobanana.redisdb.checking import Checker, references_of, types_of
 from nanobanana.redisdb.claims import Listed, batches, placements_of, readable, referred
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.event_log import new_epoch
-from nanobanana.redisdb.fields import milliseconds, now
+from nanobanana.redisdb.fields import LARGEST_INTEGER, milliseconds, now
 from nanobanana.redisdb.keys import log_key, owner_key, split_owner_key
 from nanobanana.redisdb.models import Model
 
@@ -39,6 +40,18 @@ class Record:
     name: str
     ends: int | None
     parts: list[str]
+
+    def check(self) -> None:
+        """Raises ValueError when it cannot be put anywhere."""
+        if self.type not in READS or not isinstance(self.name, str):
+            raise ValueError(f"it is {self.type!r:.40} of {self.name!r:.80}")
+        if self.ends is not None and not (type(self.ends) is int and 0 < self.ends < LARGEST_INTEGER):
+            raise ValueError(f"{self.name:.80} ends at {self.ends!r:.40}")
+        parts = self.parts if isinstance(self.parts, list) else []
+        if not parts or len(parts) % 2 or not all(isinstance(part, str) for part in parts):
+            raise ValueError(f"{self.name:.80} has no pairs of texts")
+        if self.type == "zset" and any(isnan(float(score)) for score in parts[1::2]):
+            raise ValueError(f"{self.name:.80} has a score that is no number")
 
 
 class Snapshots:

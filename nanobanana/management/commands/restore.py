@@ -33,14 +33,16 @@ class Command(AsyncCommand):
     async def run(self, *, file: Path, **options: Any) -> None:
         with opened(file) as content:
             try:
-                backup = Backup(content)
+                await self._use(Backup(content), file, **options)
             except UnusableBackup as error:
                 raise CommandError(f"{file}: {error}") from error
-            verify(backup)
-            if options["verify"]:
-                self.answer(asdict(backup.manifest), sentence(f"{file} is whole", backup.manifest))
-            else:
-                await self._restore(backup, **options)
+
+    async def _use(self, backup: Backup, file: Path, **options: Any) -> None:
+        verify(backup)
+        if options["verify"]:
+            self.answer(asdict(backup.manifest), sentence(f"{file} is whole", backup.manifest))
+        else:
+            await self._restore(backup, **options)
 
     async def _restore(
         self,
