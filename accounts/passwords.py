@@ -1,5 +1,6 @@
 """Password hashes, Argon2id, made and checked off the event loop; and which passwords are too weak."""
 
+import logging
 import unicodedata
 from functools import cache
 
@@ -11,6 +12,8 @@ from django.core import exceptions
 
 from nanobanana.errors import ValidationFailed
 from nanobanana.pools import BoundedPool
+
+logger = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 8, 128  # characters of the normalized form
 LONGEST_TYPED = 4 * LONGEST  # no character is composed of more; normalizing takes quadratic time
@@ -41,6 +44,14 @@ class BcryptHasher(hashers.BCryptPasswordHasher):
         bcrypt = self._load_library()
         digest = bcrypt.hashpw(password.encode()[:BYTES_BCRYPT_READS], salt)
         return f"{self.algorithm}${digest.decode('ascii')}"
+
+    def verify(self, password: str, encoded: str) -> bool:
+        """Whether it is that password. A hash that bcrypt cannot read is nobody's."""
+        try:
+            return super().verify(password, encoded)
+        except ValueError:
+            logger.error("A stored bcrypt hash is damaged: no password opens that account until it is reset.")
+            return False
 
 
 async def hash_password(password: str) -> str:

@@ -65,7 +65,10 @@ class ParamsField(serializers.DictField):
             raise serializers.ValidationError("This must be a JSON object.")
         if depth_exceeds(data, DEEPEST_PARAMS):
             raise serializers.ValidationError(f"This may be nested {DEEPEST_PARAMS} deep at most.")
-        encoded = orjson.dumps(data)
+        try:
+            encoded = orjson.dumps(data)
+        except TypeError as error:
+            raise serializers.ValidationError("This must be JSON.") from error
         if len(encoded) > LARGEST_PARAMS:
             raise serializers.ValidationError(f"This may have {LARGEST_PARAMS} bytes at most.")
         if NUL.search(encoded):

@@ -186,7 +186,7 @@ MEDIA = {
             )
         },
         query=_signed(),
-        errors=(Forbidden, RangeNotSatisfiable, ServiceUnavailable),
+        errors=(Forbidden, RangeNotSatisfiable, ServiceUnavailable, UnreadablePicture),
         other_answers=BYTES,
     ),
 }

@@ -17,7 +17,6 @@ from pillow_heif import register_heif_opener
 from media_store import placeholders, shrinking
 from media_store.metadata import av1, hevc, strip
 from media_store.metadata.exif import read_orientation
-from media_store.metadata.heif import without_sequence
 from media_store.pictures import KINDS, Kind, PictureInfo, PreparedPicture
 from media_store.variants import DISPLAY, SIDES, THUMB
 from nanobanana.errors import PayloadTooLarge, UnreadablePicture, UnsupportedMedia
@@ -117,9 +116,7 @@ def _kind(data: bytes) -> Kind:
 
 
 def _open(kind: Kind, data: bytes) -> Image.Image:
-    """Read the header and check the limits. Of a HEIC that moves, decoders see its still picture alone."""
-    if kind.mime == "image/heic":
-        data = without_sequence(data)
+    """Read the header and check the limits."""
     if kind.mime in CODED_SIZES:
         _check_pixels(CODED_SIZES[kind.mime](data))
     with _decoding():

@@ -1,7 +1,8 @@
 """How many pictures a user may have, and how many bytes of them: QUOTA_IMAGES and QUOTA_BYTES.
 
 The commit that adds a picture decides, so that no number of uploads at once gets past a limit. To ask before
-only spares the work of an upload that cannot end well.
+only spares the work of an upload that cannot end well. How many bytes a picture takes is known after that
+work: what names a place or a person is cut out, and does not count.
 """
 
 from collections.abc import AsyncIterator
@@ -24,11 +25,11 @@ def expect_room(work: UnitOfWork, image: Image) -> None:
         work.expect_at_most(usage, "bytes", settings.QUOTA_BYTES - image.size, ByteQuotaExceeded())
 
 
-async def require_room(*, user: User, size: int, operation: Operation | None = None) -> None:
-    """Fail before the work when a file of `size` bytes has no room, unless it is stored already."""
+async def require_room(*, user: User, operation: Operation | None = None) -> None:
+    """Fail before the work when no picture at all has room, unless this one is stored already."""
     if not settings.QUOTA_IMAGES and not settings.QUOTA_BYTES:
         return
-    refusal = _refusal(await Usage.objects.aget_of(user.id), size)
+    refusal = _refusal(await Usage.objects.aget_of(user.id))
     if refusal and not await was_committed(user.id, operation):
         raise refusal
 
@@ -43,13 +44,15 @@ async def told_what_is_used(user: User, size: int) -> AsyncIterator[None]:
         raise _refusal(await Usage.objects.aget_of(user.id), size) or error from error
 
 
-def _refusal(usage: Usage, size: int) -> APIError | None:
+def _refusal(usage: Usage, size: int | None = None) -> APIError | None:
+    """What a picture of `size` bytes is refused with; without, any picture."""
     images, room = settings.QUOTA_IMAGES, settings.QUOTA_BYTES
     if images and usage.images >= images:
         used = f"{usage.images} of {images} pictures are used"
         return ImageQuotaExceeded(f"{used}; delete some first.", details={"images": [f"{used}."]})
-    if room and usage.bytes + size > room:
+    if room and usage.bytes + (size or 1) > room:
         used = f"{usage.bytes} of {room} bytes are used"
-        sentence = f"{used}, and this picture has {size}; delete some first."
-        return ByteQuotaExceeded(sentence, details={"bytes": [f"{used}."]})
+        asked = f", and this picture has {size}" if size else ""
+        advice = "it is too large" if size and size > room else "delete some first"
+        return ByteQuotaExceeded(f"{used}{asked}; {advice}.", details={"bytes": [f"{used}."]})
     return None

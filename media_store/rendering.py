@@ -10,6 +10,7 @@ from media_store.models import Image
 from media_store.services.blobs import remove_if_gone, storage_key
 from media_store.storage import ObjectNotFound, get_storage
 from media_store.variants import ORIGINAL, THUMB
+from nanobanana.errors import UnreadablePicture
 from nanobanana.pools import Line
 
 # At once in one process, so that uploads do not wait behind a page of pictures.
@@ -21,13 +22,17 @@ _under_way: dict[str, asyncio.Task[int]] = {}
 
 
 async def size_of(image: Image, variant: str) -> int:
-    """The bytes of a variant, which is made now when it was never asked for. Raises ObjectNotFound.
+    """The bytes of a variant, which is made now when it was never asked for.
+
+    Raises ObjectNotFound, and UnreadablePicture; of a picture that failed before, without trying again.
 
     One process makes it once, however many ask. Two processes may both make it: the same bytes, of which the
     storage keeps one copy.
     """
     if variant == ORIGINAL:
         return image.size
+    if image.failure:
+        raise UnreadablePicture(image.failure)
     if variant == THUMB and image.thumb_size:  # of one that is processed there is none yet
         return image.thumb_size
     key = storage_key(image, variant)

@@ -48,19 +48,22 @@ async def file_response(
     etag: str,
     max_age: int,
     filename: str,
+    may_change: bool = False,
 ) -> HttpResponseBase:
     """Answer a GET or HEAD for the object `key` of `size` bytes, or send the client where it lies.
 
     Raises ObjectNotFound, RangeNotSatisfiable.
 
-    `etag` is strong and has its quotes; `max_age` is in seconds; `filename` is a name of ours.
+    `etag` is strong and has its quotes; `max_age` is in seconds; `filename` is a name of ours;
+    what may change is asked for anew each time, and not sent again while it is the same.
     """
+    lasting = f"private, max-age={max_age}, immutable"
     headers = {
         **SAFETY_HEADERS,
         "Content-Type": mime,
         "Content-Disposition": content_disposition_header(False, filename),
         "ETag": etag,
-        "Cache-Control": f"private, max-age={max_age}, immutable",
+        "Cache-Control": "private, no-cache" if may_change else lasting,
         "Accept-Ranges": "bytes",
     }
     if is_unchanged(request.headers.get("If-None-Match", ""), etag):
@@ -68,8 +71,9 @@ async def file_response(
     if request.method == "HEAD":
         await storage.stat(key)
         return HttpResponse(headers={**headers, "Content-Length": str(size)})
-    if address := await storage.presign(key, life=max_age, headers=_headers_elsewhere(headers)):
-        return _redirect(address, max_age)
+    elsewhere = {**_headers_elsewhere(headers), "Cache-Control": lasting}  # that address has one content
+    if address := await storage.presign(key, life=max_age, headers=elsewhere):
+        return _redirect(address, 0 if may_change else max_age)
     part = requested_part(request, size=size, etag=etag)
     return await _content_response(storage, key, size, part, headers)
 
@@ -100,7 +104,7 @@ def parse_range(header: str, size: int) -> ByteRange | None:
 
 
 def _headers_elsewhere(headers: dict[str, str]) -> dict[str, str]:
-    return {name: headers[name] for name in ("Content-Type", "Content-Disposition", "Cache-Control")}
+    return {name: headers[name] for name in ("Content-Type", "Content-Disposition")}
 
 
 def _redirect(address: Address, max_age: int) -> HttpResponse:

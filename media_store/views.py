@@ -180,6 +180,7 @@ async def picture_response(
         etag=f'"{image.sha256[:32]}-{variant}"',
         max_age=max_age,
         filename=f"{image.id}.{mime.removeprefix('image/')}",
+        may_change=variant == ORIGINAL and image.compressible,
     )
 
 

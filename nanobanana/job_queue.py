@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dramatiq.errors import DecodeError
 from dramatiq.message import Message
 
 from nanobanana.redisdb.client import ask, ask_all, get_client
@@ -24,6 +25,7 @@ HEARTBEAT_EVERY = 5.0  # seconds
 DEAD_AFTER = 20.0  # seconds without a heartbeat
 FAILURES_KEPT = 7 * 86_400.0  # seconds
 
+UNREADABLE = "What is stored of it cannot be read; it can be dropped."
 UNKNOWN = "No worker knows such a job."  # then nobody writes down a reason
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -111,20 +113,30 @@ async def drop(identifier: str) -> bool:
 async def retry(identifier: str) -> bool:
     """Put a job that failed into the queue again, as if it were new; False when there is none."""
     data = await ask("HGET", messages_key(FAILED), identifier)
-    if data is None:
+    try:
+        message = Message.decode((data or "").encode())
+    except DecodeError:  # it can only be dropped
         return False
-    message = Message.decode(data.encode())
     await add(dataclasses.replace(message, queue_name=QUEUE, options={"redis_message_id": identifier}))
     return True
 
 
 async def entries(state: str, *, limit: int) -> list[Entry]:
     """So many jobs of a state, those first that come first; of those that failed, the latest."""
+    identifiers = await _identifiers(state, limit)
+    stored = [await ask("HGET", messages_key(STATES[state]), identifier) for identifier in identifiers]
     return [
-        Entry.of(state, Message.decode(data.encode()))
-        for identifier in await _identifiers(state, limit)
-        if (data := await ask("HGET", messages_key(STATES[state]), identifier))
+        _entry(state, identifier, data or "")
+        for identifier, data in zip(identifiers, stored, strict=True)
+        if data or state == "failed"
     ]
+
+
+def _entry(state: str, identifier: str, data: str) -> Entry:
+    try:
+        return Entry.of(state, Message.decode(data.encode()))
+    except DecodeError:
+        return Entry(identifier, "?", {}, state, since=0, tries=0, reason=UNREADABLE, due=None)
 
 
 async def figures() -> dict[str, int]:

@@ -328,6 +328,7 @@ async def test_the_command_goes_over_everybody(alice: Person, mallory: Person, c
     await get_client().unlink(address)
 
 
-async def test_nobody_is_nobody(server: object) -> None:
+@pytest.mark.parametrize("name", ["nobody@example.com", ""])
+async def test_nobody_is_nobody(server: object, name: str) -> None:
     with pytest.raises(CommandError, match="There is no user"):
-        await run("check_data", "--user", "nobody@example.com")
+        await run("check_data", "--user", name)

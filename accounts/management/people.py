@@ -1,22 +1,18 @@
 """Whom commands are about, and the passwords they ask for."""
 
-import sys
-from getpass import getpass
-
 from django.core.management.base import CommandError
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
 from accounts.services.access import find_account
-
-LONGEST_LINE = 4096
+from nanobanana.management.prompts import is_somebody_there, read_line, read_secret
 
 
 async def account_named(name: str) -> User:
     """The user of this id or e-mail address. Raises CommandError."""
     account = await find_account(name)
     if account is None:
-        raise CommandError(f"There is no user {name}.")
+        raise CommandError(f"There is no user {name or 'without a name'}.")
     return account
 
 
@@ -24,10 +20,10 @@ def read_password() -> str:
     """A new password: asked for twice on a terminal, else the first line of the input. Never an argument,
     which everybody on the machine could read, and which stays in the history of the shell.
     """
-    if not sys.stdin.isatty():
-        return sys.stdin.readline(LONGEST_LINE).rstrip("\r\n")
-    password = getpass("Password: ")
-    if getpass("Again: ") != password:
+    if not is_somebody_there():
+        return read_line()
+    password = read_secret("Password: ")
+    if read_secret("Again: ") != password:
         raise CommandError("The two passwords differ.")
     return password
 

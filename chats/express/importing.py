@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from django.conf import settings
+from redis.exceptions import RedisError
 
 from accounts.models import User
 from accounts.services.access import find_account, find_user
@@ -25,6 +26,7 @@ from nanobanana.progress import Advance
 
 MESSAGES_AT_ONCE = 50
 LOOKED_UP_AT_ONCE = 500
+OUTAGES = (RedisError, ConnectionError, TimeoutError)
 
 
 @dataclass
@@ -50,10 +52,17 @@ async def import_express(
     directory = MediaDirectory(media) if media else None
     for user_id in await source.user_ids():
         bringing = _User(source, report, directory, user_id, image_ids.pop(user_id, []), is_rehearsal)
-        await bringing.bring()
+        try:
+            await bringing.bring()
+        except OUTAGES:
+            raise
+        except (
+            Exception
+        ) as error:  # whatever it is: it is this user's, and others are brought in all the same
+            report.bad.append(f"user:{user_id}: not all of it came: {type(error).__name__}: {error}")
         advance(1)
     for user_id, ids in image_ids.items():
-        report.bad.append(f"{len(ids)} pictures are of user:{user_id}, who does not exist.")
+        report.bad += [f"image:{each}:meta is of user:{user_id}, who does not exist." for each in ids]
     return report
 
 
@@ -102,33 +111,36 @@ class _User:
         return True
 
     async def _bring_sessions(self, user: User) -> None:
-        sessions = await self._new_sessions(user)
-        images = await self._images({session.id for session in sessions})
+        found = await self._sessions()
+        here = await self._ids_here(user, [str(record.new_id) for record in found])
+        sessions = [record for record in found if record.new_id not in here]
+        images = await self._images({record.id for record in found}, {record.id for record in sessions})
         archive = ExpressArchive(self.source, self.report, sessions, images)
         if self.is_rehearsal:
             await archive.rehearse()
         elif sessions and not await self._import(user, archive):
             return
+        self.report.sessions_here += len(here)
         self.report.sessions += len(sessions)
+        self.report.messages += archive.messages_read
         self.report.images += len(archive.images) - archive.refused
 
     async def _import(self, user: User, archive: "ExpressArchive") -> bool:
         try:
             await import_archive(user=user, archive=archive)
         except APIError as error:  # others are brought in all the same
-            self.report.messages -= archive.messages_read
             self.report.bad.append(f"user:{self.user_id}: no sessions came: {error.message}")
             return False
         return True
 
-    async def _new_sessions(self, user: User) -> list[SessionRecord]:
+    async def _sessions(self) -> list[SessionRecord]:
         ids = await self.source.session_ids(self.user_id)
+        if ids is None:
+            self.report.bad.append(f"user_sessions:{self.user_id} is no sorted set: no sessions come.")
+            return []
         stored = zip(ids, await self.source.sessions(ids), strict=True)
         records = [session_of(each, self.user_id, fields, self.report.bad.append) for each, fields in stored]
-        found = [record for record in records if record]
-        here = await self._ids_here(user, [str(record.new_id) for record in found])
-        self.report.sessions_here += len(here)
-        return [record for record in found if record.new_id not in here]
+        return [record for record in records if record]
 
     async def _ids_here(self, user: User, ids: Sequence[str]) -> set[str]:
         """Those that are sessions here; what an interrupted import left of others is removed."""
@@ -142,15 +154,17 @@ class _User:
                 await discard_draft(user=user, draft=draft)
         return here
 
-    async def _images(self, session_ids: set[str]) -> list[ImageRecord]:
-        """The pictures of these sessions whose files are found."""
+    async def _images(self, session_ids: set[str], new_ids: set[str]) -> list[ImageRecord]:
+        """The pictures of the new ones of these sessions whose files are found."""
         found = []
         stored = await self.source.images(self.image_ids)
         for image_id, fields in zip(self.image_ids, stored, strict=True):
-            if fields.get("sessionId") not in session_ids:
-                continue
-            record = image_of(image_id, fields, self.report.bad.append)
-            if record:
+            session_id = fields.get("sessionId", "")
+            if session_id not in session_ids:
+                self.report.bad.append(
+                    f"image:{image_id}:meta is of session:{session_id}, which does not come."
+                )
+            elif session_id in new_ids and (record := image_of(image_id, fields, self.report.bad.append)):
                 found += self._with_file(record, fields.get("path", ""))
         return found
 
@@ -200,7 +214,6 @@ class ExpressArchive:
                     records.append(record)
                     known.add(record.id)
             self.messages_read += len(records)
-            self._report.messages += len(records)
             yield records
 
     async def rehearse(self) -> None:
@@ -211,6 +224,10 @@ class ExpressArchive:
     async def _in_order(self, session_id: str) -> list[str]:
         """That server's list is in the order of writing, and an edit of a time can differ."""
         ids = await self._source.message_ids(session_id)
+        if ids is None:
+            place = f"session:{session_id}:messages"
+            self._report.bad.append(f"{place} is no list: the session comes without messages.")
+            return []
         times: dict[str, float] = {}
         for first in range(0, len(ids), LOOKED_UP_AT_ONCE):
             some = ids[first : first + LOOKED_UP_AT_ONCE]

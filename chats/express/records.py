@@ -3,13 +3,13 @@
 A record that cannot be taken is None, or lacks what cannot; `bad` is told why, in a sentence with its key.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from rest_framework import serializers
 
 from accounts.models import User
@@ -24,7 +24,9 @@ from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.ids import EPOCH, named_id
 from nanobanana.serializers import timestamp, validate
 
-BCRYPT = re.compile(r"\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}")
+# Cost 4 to 16, which takes seconds; 22 characters of salt, the last of which holds two bits; a digest. bcrypt
+# refuses other salts.
+BCRYPT = re.compile(r"\$2[abxy]\$(?:0[4-9]|1[0-6])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 ABSENT = {"", "null", "undefined"}  # as that server's client writes what there is not
 
 Bad = Callable[[str], None]
@@ -153,9 +155,9 @@ def moment_of(text: str | None) -> datetime | None:
         if text and text.isascii() and text.isdecimal():
             return datetime.fromtimestamp(int(text) / 1000, UTC)
         moment = datetime.fromisoformat(text or "")
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
 def _past(text: str | None) -> datetime | None:
@@ -199,8 +201,8 @@ def _json(place: str, stored: Fields, field: str, kind: type, bad: Bad) -> Any:
     """What a field says as JSON; nothing, when that is none, so that the rest is not lost."""
     text = stored.get(field, "")
     try:
-        value = kind() if text in ABSENT else json.loads(text)
-    except (ValueError, RecursionError):
+        value = kind() if text in ABSENT else orjson.loads(text)
+    except ValueError:
         value = None
     if isinstance(value, kind):
         return value

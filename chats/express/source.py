@@ -24,7 +24,7 @@ Fields = dict[str, str]
 
 
 class ExpressSource:
-    """Values of another type than they should have are as good as none."""
+    """Hashes of another type are as good as empty; lists and strings of another type are None."""
 
     def __init__(self, url: str) -> None:
         self._client: Any = Redis.from_url(
@@ -52,15 +52,15 @@ class ExpressSource:
     async def owner_of(self, email: str) -> str | None:
         return await self._ask("GET", f"email:{email}")
 
-    async def session_ids(self, user_id: str) -> list[str]:
-        return await self._ask("ZRANGE", f"user_sessions:{user_id}", 0, -1) or []
+    async def session_ids(self, user_id: str) -> list[str] | None:
+        return await self._ask("ZRANGE", f"user_sessions:{user_id}", 0, -1)
 
     async def sessions(self, session_ids: Sequence[str]) -> list[Fields]:
         return await self._hashes([f"session:{each}" for each in session_ids])
 
-    async def message_ids(self, session_id: str) -> list[str]:
-        ids = await self._ask("LRANGE", f"session:{session_id}:messages", 0, -1) or []
-        return [each for each in dict.fromkeys(ids) if each != PLACEHOLDER]
+    async def message_ids(self, session_id: str) -> list[str] | None:
+        ids = await self._ask("LRANGE", f"session:{session_id}:messages", 0, -1)
+        return ids and [each for each in dict.fromkeys(ids) if each != PLACEHOLDER]
 
     async def messages(self, message_ids: Sequence[str]) -> list[Fields]:
         return await self._hashes([f"message:{each}" for each in message_ids])

@@ -10,7 +10,7 @@ STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "image/webp": webp.strip,
     "image/gif": gif.strip,
     "image/avif": heif.strip,
-    "image/heic": heif.strip,
+    "image/heic": heif.strip_heic,
 }
 
 

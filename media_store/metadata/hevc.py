@@ -41,7 +41,7 @@ def coded_sizes(data: bytes) -> list[Size]:
     """
     top = list(boxes(data, 0, len(data)))
     if any(box.type == b"moov" for box in top):
-        raise UnreadablePicture  # its pictures are not listed; who decodes sees a file without
+        raise UnreadablePicture  # its pictures are not listed; of what is stored it was cut out
     metas = [box for box in top if box.type == b"meta"]
     if len(metas) != 1 or not _is_unambiguous(data, metas[0]):
         raise UnreadablePicture

@@ -4,7 +4,9 @@ ISO/IEC 14496-12, sections 4.2 (boxes), 8.7 (samples), 8.11.3 (iloc), 8.11.6 (ii
 8.11.12 (iref) and 8.11.14 (iprp).
 """
 
+import struct
 from collections.abc import Iterator
+from itertools import islice, pairwise, repeat
 from typing import NamedTuple
 
 from media_store.metadata.reader import MAX_READS, Reader
@@ -177,13 +179,54 @@ def _associations(data: bytes, ipma: Box) -> Iterator[tuple[int, list[int]]]:
 
 def first_sample(data: bytes, track: Box) -> Extent:
     """Where the first picture of a sequence lies."""
+    for extent in samples(data, track):
+        return extent
+    raise UnreadablePicture
+
+
+def samples(data: bytes, track: Box) -> Iterator[Extent]:
+    """Where the samples of a track lie: one behind the other in chunks, whose offsets are listed."""
     tables = children(data, descendant(data, track, b"mdia", b"minf", b"stbl"))
-    sizes = _required(tables, b"stsz")
-    reader = Reader(data, sizes.body + VERSION_AND_FLAGS, sizes.end)
-    common_size = reader.number(4)
-    reader.take(4)  # count
-    size = common_size or reader.number(4)
-    offset_size, offsets = (8, tables[b"co64"]) if b"co64" in tables else (4, _required(tables, b"stco"))
-    reader = Reader(data, offsets.body + VERSION_AND_FLAGS, offsets.end)
-    reader.take(4)  # count
-    return _extent(data, reader.number(offset_size), size)
+    sizes = _sample_sizes(data, tables)
+    offsets = _chunk_offsets(data, tables)
+    for start, count in zip(offsets, _samples_per_chunk(data, tables, len(offsets)), strict=False):
+        end = start
+        for size in islice(sizes, count):
+            extent = _extent(data, end, size)
+            end = extent[1]
+            yield extent
+
+
+def _sample_sizes(data: bytes, tables: dict[bytes, Box]) -> Iterator[int]:
+    reader = _fields(data, _required(tables, b"stsz"))
+    if common_size := reader.number(4):
+        return repeat(common_size, reader.number(4))
+    return (size for (size,) in _rows(reader, ">I"))
+
+
+def _chunk_offsets(data: bytes, tables: dict[bytes, Box]) -> list[int]:
+    if b"co64" in tables:
+        rows = _rows(_fields(data, tables[b"co64"]), ">Q")
+    else:
+        rows = _rows(_fields(data, _required(tables, b"stco")), ">I")
+    return [offset for (offset,) in rows]
+
+
+def _samples_per_chunk(data: bytes, tables: dict[bytes, Box], chunks: int) -> Iterator[int]:
+    """For each chunk how many samples it has; runs of chunks with equally many are listed by their first."""
+    runs = _rows(_fields(data, _required(tables, b"stsc")), ">III")
+    behind_last = (chunks + 1, 0, 0)
+    for (first, count, _), (following, _, _) in pairwise([*runs, behind_last]):
+        yield from repeat(count, following - first)
+
+
+def _fields(data: bytes, box: Box) -> Reader:
+    return Reader(data, box.body + VERSION_AND_FLAGS, box.end)
+
+
+def _rows(reader: Reader, format: str) -> list[tuple[int, ...]]:
+    """A table behind its number of rows; read at once, as some have hundreds of thousands."""
+    count = reader.number(4)
+    if count > MAX_READS:
+        raise UnreadablePicture("The picture consists of too many parts.")
+    return list(struct.iter_unpack(format, reader.take(count * struct.calcsize(format))))

@@ -3,23 +3,20 @@
 import logging
 import tempfile
 from datetime import datetime, timedelta
-from functools import partial
 from typing import BinaryIO
 
 from django.conf import settings
 
-from accounts.models import User
 from media_store import decoding
 from media_store.managers import TO_COMPRESS
-from media_store.models import Blob, Image
+from media_store.models import Image
 from media_store.pictures import PictureInfo, PreparedPicture
 from media_store.services import blobs
+from media_store.services.replacing import Overtaken, replace_original
 from media_store.storage import ObjectNotFound, get_storage
 from media_store.variants import ORIGINAL, THUMB
 from nanobanana.errors import UnreadablePicture
-from nanobanana.events import ImageUpdated
 from nanobanana.jobs import job
-from nanobanana.redisdb.exceptions import CommitRefused
 from nanobanana.redisdb.fields import now
 from nanobanana.redisdb.unit_of_work import unit_of_work
 
@@ -29,10 +26,6 @@ SOON = timedelta(minutes=1)  # when to look again at what is being processed
 LATER = timedelta(hours=1)  # when to look again at who has nothing; longer than an upload takes
 
 logger = logging.getLogger(__name__)
-
-
-class Overtaken(CommitRefused):
-    """The picture is gone, or has other bytes already."""
 
 
 def is_compressible(mime: str) -> bool:
@@ -69,8 +62,7 @@ async def compress_original(image: Image) -> None:
         content = None if image.failure else await _compressed(image)
         if content is None:
             return await _leave(image)
-        user = User(image.owner_id, image.owner_id)
-        await blobs.keep(user=user, picture=content, record=partial(_replace, image))
+        await replace_original(image, content)
     except Overtaken:
         return
     except (ObjectNotFound, UnreadablePicture) as error:
@@ -100,16 +92,3 @@ async def _leave(image: Image) -> None:
     async with unit_of_work(image.owner_id) as work:
         with work.when(image, "compressible", True):
             Image.objects.update(work, image, compressible=False)
-
-
-async def _replace(image: Image, blob: Blob) -> None:
-    """The former bytes stay for as long as addresses that a cloud has signed."""
-    due = now() + timedelta(seconds=settings.MEDIA_URL_EXPIRES_IN)
-    await blobs.note_release(image.owner_id, due=due)
-    async with unit_of_work(image.owner_id) as work:
-        work.expect_equal(image, "blob_id", Overtaken(image.key))
-        blobs.hold(work, blob)
-        blobs.release(work, [image], due=due)
-        changes = {"blob_id": blob.id, "sha256": blob.sha256, "size": blob.size, "updated_at": now()}
-        Image.objects.update(work, image, compressible=False, **changes)
-        work.emit(ImageUpdated(session_id=image.session_id, image_id=image.id), image)

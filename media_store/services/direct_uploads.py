@@ -41,9 +41,10 @@ from nanobanana.redisdb.ids import new_id
 from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork
 
 LATER = timedelta(hours=1)  # after which what was still being put at the end of a life has arrived
-OPEN_AT_ONCE = 100  # uploads of one user
+OPEN_AT_ONCE = 100  # uploads of one user; about, for those begun at the same moment do not count each other
 IN_MEMORY = 1024 * 1024  # of what is inspected; the rest goes to a temporary file
 NO_UPLOAD = "There is no such upload, or it has expired."
+NOTHING_MORE = "Nothing more is taken here: this upload is complete, or its place is in a cloud."
 CONTENT_TYPE = "Content-Type"
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ async def begin_upload(
     """Say what is going to be put, and learn where."""
     images.require_size(size)
     await images.require_session(user=user, session_id=session_id)
-    await require_room(user=user, size=size)
+    await require_room(user=user)
     upload = DirectUpload(
         user.id,
         new_id(),
@@ -89,9 +90,9 @@ async def begin_upload(
 
 async def receive_upload(*, user_id: str, upload_id: str, mime: str, chunks: AsyncIterator[bytes]) -> None:
     """Keep what comes from who has the signed address, which ends with the upload."""
-    storage, upload = get_storage(), await _find(user_id, upload_id)
-    if upload.image_id or not isinstance(storage, LocalStorage):
-        raise Conflict("Nothing more is taken here: this upload is complete, or its place is in a cloud.")
+    storage, upload = get_storage(), await _find_open(user_id, upload_id)
+    if not isinstance(storage, LocalStorage):
+        raise Conflict(NOTHING_MORE)
     if mime != upload.mime:
         raise UploadMismatch(details={CONTENT_TYPE: [f"{upload.mime} was announced."]})
     with _receiving.one(user_id):
@@ -100,6 +101,9 @@ async def receive_upload(*, user_id: str, upload_id: str, mime: str, chunks: Asy
                 await storage.receive(_key(upload), exactly(chunks, upload.size, upload.sha256))
         except TimeoutError as error:
             raise NotFound(NO_UPLOAD) from error
+        except ObjectNotFound:  # a completion or the account's deletion cleared the place meanwhile
+            await _find_open(user_id, upload_id)
+            raise
     try:
         await _find(user_id, upload_id)
     except NotFound:  # the account was deleted meanwhile
@@ -189,6 +193,13 @@ async def _content_of(upload: DirectUpload) -> AsyncIterator[BinaryIO]:
             yield file  # type: ignore[misc]
     except ObjectNotFound as error:
         raise UploadIncomplete from error
+
+
+async def _find_open(user_id: str, upload_id: str) -> DirectUpload:
+    upload = await _find(user_id, upload_id)
+    if upload.image_id:
+        raise Conflict(NOTHING_MORE)
+    return upload
 
 
 async def _find(user_id: str, upload_id: str) -> DirectUpload:

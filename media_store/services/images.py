@@ -108,7 +108,7 @@ async def _upload_image(
 ) -> Image:
     require_size(upload.size)
     await require_session(user=user, session_id=session_id)
-    await require_room(user=user, size=upload.size, operation=operation)
+    await require_room(user=user, operation=operation)
     is_large = upload.size > settings.PROCESS_IN_BACKGROUND_ABOVE
     if is_large:
         await processing.announce(user.id)
@@ -148,7 +148,7 @@ async def import_image(
 
     Nobody is told, and no list has it, until `enlist`; `remove_imported` takes it back.
     """
-    await require_room(user=user, size=upload.size)
+    await require_room(user=user)
     picture = await _prepare(upload)
     image = _new_image(user, session_id, type, picture, at=created_at)
     return await _store(user, image, picture, partial(_commit_unlisted, user, image, expect))

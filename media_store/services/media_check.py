@@ -55,13 +55,9 @@ class MediaCheck:
             await self._check_picture(image)
             advance(1)
 
+        await self._check_strays(advance)  # before anything is mended, for it may be the wrong database
         await for_each(Image.objects.aiterate(), check, at_once=AT_ONCE)
         await self._check_unfinished()
-        self.strays = [key async for key in self._stray_keys(advance)]
-        if self.repair:
-            await self._remove_strays()
-        for key in self.strays:
-            self.findings.found(f"{key} is of no picture.", is_mended=self.repair)
 
     # ---- from records to objects
     async def _check_picture(self, image: Image) -> None:
@@ -119,6 +115,13 @@ class MediaCheck:
             return
         if number:
             self.findings.found(f"{number} writes were begun and not finished.", is_mended=self.repair)
+
+    async def _check_strays(self, advance: Advance) -> None:
+        self.strays = [key async for key in self._stray_keys(advance)]
+        if self.repair:
+            await self._remove_strays()
+        for key in self.strays:
+            self.findings.found(f"{key} is of no picture.", is_mended=self.repair)
 
     async def _stray_keys(self, advance: Advance) -> AsyncIterator[str]:
         keys: list[str] = []

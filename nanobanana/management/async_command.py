@@ -1,6 +1,9 @@
 """The base of commands that use the services, which are coroutines; the server may run meanwhile."""
 
 import asyncio
+import json
+import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import chain
@@ -9,14 +12,18 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as NoAnswer
 
 from nanobanana.errors import APIError
+from nanobanana.management.interrupts import ended_by
 from nanobanana.redisdb import connection
 from nanobanana.redisdb.exceptions import CommitRefused
 from nanobanana.serializers import timestamp
 
 STOPPED = 130  # the exit code of what Ctrl-C ended
+BROKEN_PIPE = 141  # that of what nobody reads any more
 
 
 class AsyncCommand(BaseCommand):
@@ -37,12 +44,21 @@ class AsyncCommand(BaseCommand):
         return parser
 
     def answer(self, content: Mapping[str, Any], *sentences: str) -> None:
-        self.stdout.write(to_json(content) if self.as_json else "\n".join(sentences))
-
-    def handle(self, *, json: bool, **options: Any) -> None:
-        self.as_json = json
+        text = to_json(content) if self.as_json else "\n".join(sentences)
         try:
-            asyncio.run(self._run(options))
+            self.stdout.write(text.encode(errors="backslashreplace").decode())
+            self.stdout.flush()
+        except BrokenPipeError:  # nobody reads on, as with `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(BROKEN_PIPE)
+        except OSError as error:
+            raise CommandError(f"It is done, but the answer cannot be written: {error.strerror}.") from error
+
+    def handle(self, **options: Any) -> None:
+        self.as_json = options.pop("json")
+        try:
+            with ended_by(signal.SIGTERM):
+                asyncio.run(self._run(options))
         except KeyboardInterrupt:
             self.stderr.write("Stopped.")
             sys.exit(STOPPED)
@@ -50,9 +66,12 @@ class AsyncCommand(BaseCommand):
             raise CommandError("\n".join([error.message, *_details_of(error)])) from error
         except CommitRefused as error:
             raise CommandError("It was changed meanwhile; nothing is done. Try again.") from error
-        except (RedisError, TimeoutError, ConnectionError) as error:
+        except (NoConnection, NoAnswer, TimeoutError, ConnectionError) as error:
             advice = "start the server with `make run`" if settings.REDIS_IS_EMBEDDED else "check REDIS_URL"
             raise CommandError(f"Redis does not answer ({error}): {advice}.") from error
+        except RedisError as error:
+            advice = "`manage.py check_data` finds what is damaged"
+            raise CommandError(f"Redis refuses a command ({error}): {advice}.") from error
 
     async def _run(self, options: dict[str, Any]) -> None:
         try:
@@ -63,7 +82,10 @@ class AsyncCommand(BaseCommand):
 
 def to_json(content: Mapping[str, Any]) -> str:
     """One object on one line; times as the API gives them."""
-    return orjson.dumps(content, default=timestamp, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+    try:
+        return orjson.dumps(content, default=timestamp, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+    except TypeError:  # a text that is no UTF-8, such as the name of a strange key
+        return json.dumps(content, default=timestamp)
 
 
 def count(number: int, noun: str) -> str:

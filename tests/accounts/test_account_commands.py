@@ -4,10 +4,10 @@ import httpx
 import pytest
 from django.core.management import CommandError
 
-from accounts.management import people
 from accounts.models import User
 from accounts.services.access import find_user
 from accounts.services.directory import Filter, find_accounts
+from nanobanana.management import prompts
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import global_key, owner_key
 from tests.accounts.conftest import assert_signed_in, assert_signed_out, close_code, sign_in
@@ -72,7 +72,7 @@ async def test_nonsense_makes_no_account(arguments: list[str], typed: str, sente
 
 async def test_a_terminal_is_asked_twice(email: str, server: object, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [PASSWORD, NEW_PASSWORD, PASSWORD, PASSWORD]
-    monkeypatch.setattr(people, "getpass", lambda prompt: answers.pop(0))
+    monkeypatch.setattr(prompts, "getpass", lambda prompt: answers.pop(0))
     with pytest.raises(CommandError, match="The two passwords differ"):
         await run("createuser", email, on_terminal=True)
     assert await find_user(email) is None
@@ -167,7 +167,7 @@ async def test_a_page_has_a_size(limit: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["set_password", "deactivate", "reactivate", "delete_user"])
-@pytest.mark.parametrize("name", ["nobody@example.com", "nonsense", "0" * 26, "user:*"])
+@pytest.mark.parametrize("name", ["nobody@example.com", "nonsense", "0" * 26, "user:*", ""])
 async def test_nobody_is_nobody(server: object, command: str, name: str) -> None:
     with pytest.raises(CommandError, match="There is no user"):
         await run(command, name, typed=PASSWORD)

@@ -45,6 +45,18 @@ async def test_a_hash_that_another_program_made_is_understood(
     assert (await sign_in(anybody, alice, "U*U")).status_code == 200
 
 
+@pytest.mark.parametrize("damaged", [f"$2y$10${'a' * 53}", f"$2b$99${'a' * 53}", "$2a$10$é", ""])
+async def test_a_damaged_hash_is_a_wrong_password_and_is_logged(
+    anybody: httpx.AsyncClient, alice: Person, damaged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await keep(alice, f"bcrypt${damaged}")
+    assert (await sign_in(anybody, alice, "password123")).status_code == 401
+    [logged] = [record for record in caplog.records if record.name == "accounts.passwords"]
+    assert "damaged" in logged.getMessage()
+    assert logged.exc_info is None
+    assert len(damaged) < 3 or damaged not in caplog.text
+
+
 async def test_a_wrong_password_leaves_the_hash(anybody: httpx.AsyncClient, alice: Person) -> None:
     await bring_along(alice, "password123")
     assert (await sign_in(anybody, alice, "password124")).status_code == 401

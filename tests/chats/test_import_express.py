@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,14 @@ import bcrypt
 import pytest
 from django.core.management import CommandError
 from redis.asyncio import Redis
+from rest_framework.serializers import ValidationError
 
 from accounts.models import User
 from accounts.services.access import find_user
+from chats.express import importing
 from chats.express.media import MediaDirectory
+from chats.express.records import message_of
+from chats.serializers import ParamsField
 from chats.services import archives
 from tests.support.commands import run, run_for_json
 from tests.support.consistency import inconsistencies
@@ -238,6 +243,13 @@ async def test_broken_records_are_told_and_passed_over(alice: Person, filled: Ex
     await filled.add_image("i3", "s1", user_id, None)
     await filled.add_image("i4", "s1", "nobody", None)
     await redis.set("image:i5:meta", "a word")
+    await filled.add_image("i6", "nosuch", user_id, None)
+    await filled.add_image("i7", "undated", user_id, None)
+    await filled.add_session("unlisted", user_id, deletedAt=at(8))
+    await redis.delete("session:unlisted:messages")
+    await redis.set("session:unlisted:messages", "a word")
+    await filled.add_user(f"{user_id}4")
+    await redis.set(f"user_sessions:{user_id}4", "a word")
     report = await bring(filled)
     told = "\n".join(report["bad"])
     for sentence in (
@@ -259,10 +271,15 @@ async def test_broken_records_are_told_and_passed_over(alice: Person, filled: Ex
         "message:m3 is not of session:s1",
         "image:i2:meta: ",
         "image:i3:meta: there is no file of ",
-        "1 pictures are of user:nobody",
+        "image:i4:meta is of user:nobody, who does not exist.",
+        "image:i5:meta is of user:, who does not exist.",
+        "image:i6:meta is of session:nosuch, which does not come.",
+        "image:i7:meta is of session:undated, which does not come.",
+        "session:unlisted:messages is no list: the session comes without messages.",
+        f"user_sessions:{user_id}4 is no sorted set: no sessions come.",
     ):
         assert sentence in told, sentence
-    assert (report["users"], report["sessions"], report["messages"], report["images"]) == (2, 3, 4, 1)
+    assert (report["users"], report["sessions"], report["messages"], report["images"]) == (3, 4, 4, 1)
     user = await account(user_id)
     headers = await signed_in(alice, user.email)
     [session] = (await alice.laptop.http.get("/api/sessions", headers=headers)).json()["sessions"]
@@ -273,6 +290,66 @@ async def test_broken_records_are_told_and_passed_over(alice: Person, filled: Ex
     second = await account(f"{user_id}2")
     assert second.avatar is None
     assert await inconsistencies([user.id, second.id]) == []
+
+
+async def test_a_rehearsal_tells_of_broken_fields_what_the_import_tells(
+    alice: Person, filled: Express, user_id: str
+) -> None:
+    await filled.add_message("early", "s1", createdAt="0001-01-01T00:00:00+14:00")
+    broken = {"half": '{"\\ud800": 1}', "vast": '{"a": 1e999}', "none": '{"a": NaN}'}
+    for message_id, params in broken.items():
+        await filled.add_message(message_id, "s1", 8, params=params)
+    await filled.add_message("large", "s1", 9, params='{"a": 100000000000000000000}')
+    rehearsed, report = await bring(filled, "--dry-run"), await bring(filled)
+    left_out = [f"message:{each} has params that are no JSON" for each in broken]
+    assert [re.split(" of|: ", sentence)[0] for sentence in report["bad"]] == ["message:early", *left_out]
+    assert rehearsed == report | {"dryRun": True}
+    headers = await signed_in(alice, f"{user_id}@example.org")
+    [session] = (await alice.laptop.http.get("/api/sessions", headers=headers)).json()["sessions"]
+    path = f"/api/sessions/{session['id']}/messages"
+    messages = (await alice.laptop.http.get(path, headers=headers)).json()["messages"]
+    assert [message["params"] for message in messages[2:]] == [{}, {}, {}, {"a": 1e20}]
+
+
+@pytest.mark.parametrize("params", [{"\ud800": 1}, {"a": 2**64}])
+def test_params_that_cannot_be_written_as_json_are_refused(params: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="This must be JSON"):
+        ParamsField().run_validation(params)
+
+
+SALT_AND_DIGEST = HASH[7:]
+
+
+async def test_hashes_that_bcrypt_cannot_check_are_told(express: Express, user_id: str) -> None:
+    impossible = [f"$2y$10${'a' * 53}", f"$2b$99${SALT_AND_DIGEST}", f"$2b$17${SALT_AND_DIGEST}"]
+    impossible += [f"$2b$03${SALT_AND_DIGEST}", f"$2$10${SALT_AND_DIGEST}", f"{HASH}a"]
+    for number, password in enumerate([*impossible, HASH.replace("$2a$", "$2y$")]):
+        await express.add_user(f"{user_id}{number}", password=password)
+    report = await bring(express)
+    assert report["users"] == len(impossible) + 1
+    assert report["bad"] == [
+        f"user:{user_id}{number} has no bcrypt hash: it is brought in, and can sign in after a reset."
+        for number in range(len(impossible))
+    ]
+
+
+async def test_what_was_not_foreseen_is_told_and_keeps_nobody_else_out(
+    filled: Express, user_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled.add_user(f"{user_id}2")
+    await filled.add_session("other", f"{user_id}2")
+    await filled.add_message("m4", "other")
+
+    def moved(message_id: str, *rest: Any) -> Any:
+        return 1 // (message_id != "m2") and message_of(message_id, *rest)
+
+    monkeypatch.setattr(importing, "message_of", moved)
+    report = await bring(filled)
+    [told] = report["bad"]
+    assert told.startswith(f"user:{user_id}: not all of it came: ZeroDivisionError")
+    assert (report["users"], report["sessions"], report["messages"], report["images"]) == (2, 1, 1, 0)
+    users = [await account(each) for each in (user_id, f"{user_id}2")]
+    assert await inconsistencies([user.id for user in users]) == []
 
 
 async def test_a_list_in_another_order_is_put_right(alice: Person, express: Express, user_id: str) -> None:
@@ -295,7 +372,10 @@ async def test_a_list_in_another_order_is_put_right(alice: Person, express: Expr
         ("http://localhost", "--from must start with"),
         ("redis://secret:word@127.0.0.1:1/0", r"The Redis at 127\.0\.0\.1 does not answer"),
         ("unix:///nowhere", "does not answer"),
-        ("redis://127.0.0.1:port", "--from"),
+        ("redis://secret:word@127.0.0.1:port", "--from is no address of a Redis"),
+        ("redis://:sec/ret:word@127.0.0.1", "--from is no address of a Redis"),
+        ("redis://[::1", "--from is no address of a Redis"),
+        ("redis://127.0.0.1:1?foo=bar", "--from is no address of a Redis"),
     ],
 )
 async def test_a_source_that_is_none_is_told(server: WebServer, url: str, sentence: str) -> None:

@@ -243,6 +243,7 @@ async def test_a_dry_run_removes_nothing(alice: Person) -> None:
     [
         (("--user", "nobody@example.com"), "no user nobody@example.com"),
         (("--user", "0" * 26), "no user 0"),
+        (("--user", ""), "no user"),
         (("--days", "-1"), "whole number"),
         (("--days", "x"), "invalid int value"),
     ],

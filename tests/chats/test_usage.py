@@ -12,6 +12,7 @@ from media_store.models import Image
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.managers import Window
 from nanobanana.redisdb.unit_of_work import unit_of_work
+from tests.media_store.pictures import wordy_picture
 from tests.media_store.uploads import stored_keys
 from tests.support.consistency import inconsistencies
 from tests.support.people import Person, picture
@@ -139,6 +140,41 @@ async def test_bytes_too_many_are_refused_with_what_is_used(
     assert answer.json()["details"] == {
         "bytes": [f"{sum(await sizes_of(alice))} of {2 * size} bytes are used."]
     }
+
+
+async def test_what_is_cut_out_of_a_picture_takes_no_room(
+    alice: Person, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "QUOTA_BYTES", 10_000)
+    image = await alice.make_image(session["id"], wordy_picture())
+    assert (await pictures_of(alice)) == (1, image["size"])
+
+
+async def test_one_that_never_fits_is_refused_with_its_own_figures(
+    alice: Person, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = await alice.make_image(session["id"], wordy_picture())
+    await alice.delete(f"/api/images/{image['id']}")
+    size = image["size"]
+    monkeypatch.setattr(settings, "QUOTA_BYTES", size - 1)
+    answer = await alice.upload(session["id"], wordy_picture())
+    assert (answer.status_code, answer.json()["message"]) == (
+        413,
+        f"0 of {size - 1} bytes are used, and this picture has {size}; it is too large.",
+    )
+    assert await stored_keys(alice.id) == []
+
+
+async def test_where_no_byte_is_left_it_is_said_before_the_work(
+    alice: Person, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = (await alice.make_image(session["id"]))["size"]
+    monkeypatch.setattr(settings, "QUOTA_BYTES", size)
+    answer = await alice.upload(session["id"], b"no picture at all")
+    assert (answer.status_code, answer.json()["message"]) == (
+        413,
+        f"{size} of {size} bytes are used; delete some first.",
+    )
 
 
 @pytest.mark.parametrize("quota", ["QUOTA_IMAGES", "QUOTA_BYTES"])

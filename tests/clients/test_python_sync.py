@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
-from nanobanana_client import ApiError, Change, MemoryTokens, NanobananaClient, SyncClient, Tokens
+from nanobanana_client import ApiError, Backoff, Change, MemoryTokens, NanobananaClient, SyncClient, Tokens
 
 from tests.accounts.test_tokens import claims_of, signed
 from tests.clients.bad_network import BadNetwork
@@ -214,6 +215,133 @@ async def test_large_objects_come_whole(laptop: NanobananaClient, session_id: st
         await device.until(lambda: device.texts == [message.text])
 
 
+class Calls(httpx.AsyncHTTPTransport):
+    """Calls that find nobody for a while; sockets go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.find_nobody = False
+        self._lost = asyncio.Semaphore(0)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.find_nobody:
+            self._lost.release()
+            raise httpx.ConnectError("Nobody is there.")
+        return await super().handle_async_request(request)
+
+    async def lose(self, count: int) -> None:
+        """Until so many more have found nobody."""
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(count):
+                await self._lost.acquire()
+
+
+@asynccontextmanager
+async def calling(person: Person, calls: Calls) -> AsyncIterator[NanobananaClient]:
+    store = MemoryTokens(Tokens(person.phone.token, person.phone.refresh_token))
+    http = httpx.AsyncClient(transport=calls)
+    async with NanobananaClient(person.phone.server.url, store=store, http=http, retries=0) as client:
+        yield client
+
+
+async def test_an_object_that_cannot_be_had_yet_keeps_the_rest_waiting(
+    alice: Person, laptop: NanobananaClient, session_id: str
+) -> None:
+    calls = Calls()
+    async with calling(alice, calls) as phone, listening(phone, session_id) as device:
+        await device.hears("connected")
+        before = device.sync.cursor
+        calls.find_nobody = True
+        long = await laptop.messages.create(session_id, text="long " * 2000)
+        await laptop.messages.create(session_id, text="after it")
+        await calls.lose(3)
+        assert device.texts == []
+        assert device.sync.cursor == before
+        calls.find_nobody = False
+        await device.until(lambda: device.texts == [long.text, "after it"])
+        assert device.all("resynced") == []
+        assert len(device.all("connected")) == 1
+
+
+async def test_stopping_ends_the_wait_for_an_object(
+    alice: Person, laptop: NanobananaClient, session_id: str
+) -> None:
+    calls, patient = Calls(), Backoff(first=10_000, longest=10_000)
+    async with calling(alice, calls) as phone, listening(phone, session_id, backoff=patient) as device:
+        await device.hears("connected")
+        before = device.sync.cursor
+        calls.find_nobody = True
+        long = await laptop.messages.create(session_id, text="long " * 2000)
+        await calls.lose(1)
+    assert (device.sync.status, device.sync.cursor, device.texts) == ("ended", before, [])
+    async with listening(laptop, session_id, since=before) as device:
+        await device.until(lambda: device.texts == [long.text])
+
+
+class Unreadable(MemoryTokens):
+    """A store whose disk fails sometimes."""
+
+    failures_to_come = 0
+
+    async def load(self) -> Tokens | None:
+        if self.failures_to_come:
+            self.failures_to_come -= 1
+            raise OSError("The disk does not answer.")
+        return await super().load()
+
+
+async def test_what_the_store_raises_may_pass(
+    alice: Person, session_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Unreadable(Tokens(alice.phone.token, alice.phone.refresh_token))
+    async with (
+        NanobananaClient(alice.phone.server.url, store=store) as client,
+        listening(client, session_id) as device,
+    ):
+        await device.hears("connected")
+        store.failures_to_come = 2
+        message = await alice.make_message(session_id, "long " * 2000)
+        await alice.make_message(session_id, "after it")
+        await device.until(lambda: device.texts == [message["text"], "after it"])
+        assert device.all("resynced") == []
+        store.failures_to_come = 1  # at a call for a ticket
+        assert device.sync._socket
+        await device.sync._socket.close()
+        await device.hears("connected", 2)
+    assert "The disk does not answer." in caplog.text
+
+
+async def test_an_object_that_cannot_be_had_at_all_is_a_resync(
+    laptop: NanobananaClient, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_: str) -> None:
+        raise ApiError(403, "forbidden", "Not for you.")
+
+    async with listening(laptop, session_id) as device:
+        await device.hears("connected")
+        monkeypatch.setattr(laptop.messages, "get", refuse)
+        await laptop.messages.create(session_id, text="long " * 2000)
+        await device.hears("resynced")
+        await laptop.messages.create(session_id, text="after it")
+        await device.until(lambda: device.texts == ["after it"])
+
+
+async def test_a_handler_that_awaits_what_is_cancelled_stops_nothing(
+    laptop: NanobananaClient, session_id: str
+) -> None:
+    async def wait_for_cancelled(_: Change) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        waiting.cancel()
+        await waiting
+
+    async with listening(laptop, session_id) as device:
+        device.sync.on("message_created", wait_for_cancelled)
+        await device.hears("connected")
+        await laptop.messages.create(session_id, text="one")
+        await laptop.messages.create(session_id, text="two")
+        await device.until(lambda: device.texts == ["one", "two"])
+
+
 async def test_it_joins_and_leaves_also_after_a_cut(
     laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str
 ) -> None:
@@ -226,14 +354,70 @@ async def test_it_joins_and_leaves_also_after_a_cut(
         assert (await device.hears("joined_session")).session_id == joined
         device.sync.leave(session_id)
         assert (await device.hears("left_session")).session_id == session_id
+        await device.until(lambda: device.sync.session_ids == [joined])  # what was refused is not asked for
         network.cut()
         connected = await device.hears("connected", 2)
         assert connected.session_ids == [joined]
-        assert (await device.hears("left_session", 2)).session_id == unknown
         await laptop.messages.create(session_id, text="not heard")
         await laptop.messages.create(joined, text="heard")
         await device.until(lambda: bool(device.texts))
         assert device.texts == ["heard"]
+        assert len(device.all("left_session")) == 1
+
+
+async def test_a_session_that_is_gone_is_left_and_the_next_one_is_heard(
+    laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str
+) -> None:
+    deleted = [(await laptop.sessions.create()).id for _ in range(2)]
+    async with listening(phone, *deleted, session_id) as device:
+        await device.hears("connected")
+        network.refuses_sockets = True
+        network.cut()
+        for each in deleted:
+            await laptop.sessions.delete(each)
+        network.refuses_sockets = False
+        connected = await device.hears("connected", 2)
+        assert (connected.session_ids, connected.recovered) == ([session_id], True)
+        await device.hears("left_session", 2)
+        assert {left.session_id for left in device.all("left_session")} == set(deleted)
+        assert device.sync.session_ids == [session_id]
+        await laptop.messages.create(session_id, text="heard")
+        await device.until(lambda: device.texts == ["heard"])
+    assert [notice.error for notice in device.all("ended")] == []
+
+
+async def test_without_a_session_it_polls(laptop: NanobananaClient, session_id: str) -> None:
+    unknown = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    async with listening(laptop, unknown, since=await position(laptop)) as device:
+        assert (await device.hears("left_session")).session_id == unknown
+        await device.until(lambda: device.sync.status == "polling")
+        await laptop.messages.create(session_id, text="of no interest")
+        created = await laptop.sessions.create("Later")
+        await device.until(lambda: created.id in {each.session_id for each in device.all("change")})
+        assert device.texts == []
+        device.sync.join(session_id)
+        assert (await device.hears("joined_session")).session_id == session_id
+        assert device.sync.status == "live"
+        await laptop.messages.create(session_id, text="of interest now")
+        await device.until(lambda: device.texts == ["of interest now"])
+
+
+async def test_who_left_all_sessions_opens_no_socket(
+    laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str
+) -> None:
+    async with listening(phone, session_id) as device:
+        await device.hears("connected")
+        device.sync.leave(session_id)
+        await device.hears("left_session")
+        network.cut()
+        await device.until(lambda: device.sync.status == "polling")
+        created = await laptop.sessions.create("Later")
+        await device.until(lambda: created.id in {each.session_id for each in device.all("change")})
+        assert len(sockets_asked_for(network)) == 1
+
+
+def sockets_asked_for(network: BadNetwork) -> list[bytes]:
+    return [head for head in network.requests if head.startswith(b"GET /ws/")]
 
 
 async def test_typing_and_presence(
@@ -263,12 +447,22 @@ async def test_a_silent_server_is_left(phone: NanobananaClient, network: BadNetw
         await device.hears("connected", 2)  # nothing was said in between
 
 
-async def test_a_session_that_is_not_there_ends_it(laptop: NanobananaClient) -> None:
-    listener = Listener(laptop, "01ARZ3NDEKTSV4RRFFQ69G5FAV")
-    with pytest.raises(ApiError) as ended:
-        await listener.sync.run()
-    assert (ended.value.status, ended.value.code) == (404, "not_found")
-    assert [notice.error for notice in listener.all("ended")] == [ended.value]
+async def test_only_a_refusal_of_the_device_ends_it(
+    laptop: NanobananaClient,
+    session_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    get_ticket = laptop.accounts.socket_ticket
+
+    async def refuse_once(**_: Any) -> None:
+        monkeypatch.setattr(laptop.accounts, "socket_ticket", get_ticket)
+        raise ApiError(200, "unexpected_answer", "A page of the hotel.")
+
+    monkeypatch.setattr(laptop.accounts, "socket_ticket", refuse_once)
+    async with listening(laptop, session_id) as device:
+        await device.hears("connected")
+    assert "A page of the hotel." in caplog.text
 
 
 async def test_signing_the_device_out_ends_it(

@@ -1,6 +1,8 @@
 """How the Python client sends: tokens, attempts, keys and errors."""
 
 import asyncio
+from collections.abc import Callable
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -8,7 +10,7 @@ from nanobanana_client import ApiError, MemoryTokens, NanobananaClient, Tokens
 
 from tests.clients.bad_network import BadNetwork
 from tests.clients.conftest import QUICK, client_of
-from tests.support.people import Person
+from tests.support.people import PATIENCE, Person
 
 
 class NotedTokens(MemoryTokens):
@@ -93,6 +95,63 @@ async def test_a_device_that_was_signed_out_forgets_its_tokens(alice: Person) ->
         with pytest.raises(ApiError, match="token_invalid"):
             await client.accounts.me()
     assert store.saved == [None]
+
+
+async def test_a_renewal_whose_answer_was_lost_is_made_up_for_later(
+    alice: Person, network: BadNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = NotedTokens(Tokens(alice.phone.token, alice.phone.refresh_token))
+    async with NanobananaClient(network.url, store=store, retries=0) as phone:
+        network.answers_to_lose = 1
+        with pytest.raises(ApiError, match="network_error"):
+            await phone.accounts.refresh()
+        with monkeypatch.context() as later:  # when who shows the token without the key is signed out
+            later.setattr("accounts.services.sign_ins.GRACE", timedelta(0))
+            renewed = await phone.accounts.refresh()
+        assert [tokens.token for tokens in store.saved if tokens] == [renewed]
+        again = await phone.accounts.refresh()
+        assert (await phone.accounts.me()).id == alice.id
+    assert again != renewed
+    lost, repeated, another = keys_of_renewals(network)
+    assert lost == repeated
+    assert another != repeated
+
+
+def keys_of_renewals(network: BadNetwork) -> list[bytes]:
+    renewals = [head for head in network.requests if head.startswith(b"POST /api/auth/refresh")]
+    return [key for head in renewals for key in keys_in(head)]
+
+
+async def test_a_renewal_outlives_who_asked_for_it(alice: Person, network: BadNetwork) -> None:
+    store = NotedTokens(Tokens(alice.phone.token, alice.phone.refresh_token))
+    async with NanobananaClient(network.url, store=store) as phone:
+        asking = asyncio.create_task(phone.accounts.refresh())
+        await soon(lambda: bool(network.requests))
+        asking.cancel()
+        await asyncio.wait([asking])
+    assert asking.cancelled()
+    [tokens] = store.saved  # when the client was closed
+    assert tokens
+    async with NanobananaClient(alice.phone.server.url, store=store) as phone:
+        assert await phone.accounts.refresh()
+        assert (await phone.accounts.me()).id == alice.id
+
+
+async def soon(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not is_so():  # noqa: ASYNC110  # the network tells nobody
+            await asyncio.sleep(0)
+
+
+async def test_who_signs_in_meanwhile_stays_signed_in(alice: Person, network: BadNetwork) -> None:
+    store = NotedTokens(Tokens(alice.phone.token, alice.phone.refresh_token))
+    of_another_device = Tokens(alice.laptop.token, alice.laptop.refresh_token)
+    async with NanobananaClient(network.url, store=store) as phone:
+        asking = asyncio.create_task(phone.accounts.refresh())
+        await soon(lambda: bool(network.requests))
+        await store.save(of_another_device)
+        assert await asking == alice.laptop.token
+    assert store.saved == [of_another_device]
 
 
 async def test_a_write_whose_answer_was_lost_has_one_effect(alice: Person, network: BadNetwork) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
+
+from media_store import imaging  # noqa: F401 - it has Pillow know HEIF, also where a test runs alone
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 SECRET = b"5 Hidden Lane"  # stands in every kind of private metadata that the tests write
@@ -76,6 +79,13 @@ def black_picture(width: int, height: int) -> bytes:
     return encode(Image.new("1", (width, height)), "PNG")
 
 
+def wordy_picture() -> bytes:
+    """A small PNG with a text many times its size, which is cut out of what is stored."""
+    text = PngInfo()
+    text.add_text("Comment", "private " * 5000)
+    return encode(corners(64, 48), "PNG", pnginfo=text)
+
+
 def private_exif(orientation: int = 1) -> Image.Exif:
     """A block of tags with a position, maker notes, a description and a preview's worth of bytes."""
     exif = Image.Exif()
@@ -126,6 +136,31 @@ def gif_file(width: int, height: int, frames: int) -> bytes:
 
 def box(type: bytes, body: bytes) -> bytes:
     return struct.pack(">I", 8 + len(body)) + type + body
+
+
+def with_box_inside(data: bytes, path: list[bytes], extra: bytes) -> bytes:
+    """`data` with one box more at the end of the first box at `path`. What lies behind it moves."""
+    start = 0
+    for type in path:
+        start = data.index(type, start) - 4
+        size = int.from_bytes(data[start : start + 4])
+        data = data[:start] + struct.pack(">I", size + len(extra)) + data[start + 4 :]
+    return data[: start + size] + extra + data[start + size :]
+
+
+def metadata_track(sample_offset: int, sample_size: int) -> bytes:
+    """A `trak` of one sample that describes the picture, such as where it was taken."""
+    tables = {
+        b"stsd": struct.pack(">I", 1) + box(b"mett", bytes(6) + b"\0\1\0application/rdf+xml\0"),
+        b"stts": struct.pack(">III", 1, 1, 1000),
+        b"stsc": struct.pack(">IIII", 1, 1, 1, 1),
+        b"stsz": struct.pack(">III", 0, 1, sample_size),
+        b"stco": struct.pack(">II", 1, sample_offset),
+    }
+    stbl = b"".join(box(type, bytes(4) + table) for type, table in tables.items())
+    handler = box(b"hdlr", bytes(8) + b"meta" + bytes(13))
+    media = box(b"mdhd", bytes(24)) + handler + box(b"minf", box(b"nmhd", bytes(4)) + box(b"stbl", stbl))
+    return box(b"trak", box(b"tkhd", bytes(84)) + box(b"mdia", media))
 
 
 def avif_file(type: bytes, payload: bytes, *, version: int = 0, in_idat: bool = False) -> bytes:

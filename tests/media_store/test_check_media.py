@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -38,6 +39,16 @@ async def image(alice: Person, session: dict[str, Any]) -> dict[str, Any]:
     return await alice.make_image(session["id"], sample("photos/rocket.jpg"))
 
 
+def old_draft(key: str) -> Path:
+    """A write beside `key` that was not finished."""
+    storage = get_storage()
+    assert isinstance(storage, LocalStorage)
+    draft = (storage.root / key).with_name(".draft")
+    draft.write_bytes(b"half a picture")
+    os.utime(draft, times=(time.time() - 7200,) * 2)
+    return draft
+
+
 async def faults(*arguments: str) -> list[str]:
     """What it says when it ends with 1."""
     with pytest.raises(CommandError, match="fault"):
@@ -71,6 +82,20 @@ async def test_an_object_without_a_picture_is_told_and_removed(alice: Person, im
     told = await run_for_json(CHECK, "--repair", "--force")
     assert (len(told["mended"]), told["faults"]) == (3, [])
     assert await stored_keys(alice.id) == await keys_of(image)
+
+
+async def test_nothing_at_all_is_mended_where_it_may_be_the_wrong_redis(
+    alice: Person, image: dict[str, Any]
+) -> None:
+    for _ in range(3):
+        await get_storage().put(f"{alice.id}/{new_id()}/original", b"nobody's")
+    await get_storage().delete(await key_of(image, "thumb"))
+    draft = old_draft(await key_of(image, "original"))
+    before = await stored_keys("")
+    with pytest.raises(CommandError, match="Nothing was removed"):
+        await run(CHECK, "--repair")
+    assert (await stored_keys(""), draft.exists()) == (before, True)
+    assert len((await run_for_json(CHECK, "--repair", "--force"))["mended"]) == 5
 
 
 async def test_what_is_about_to_go_or_being_written_is_no_fault(
@@ -143,12 +168,10 @@ async def test_a_picture_stored_before_there_were_blobs_is_given_one(
 
 
 async def test_unfinished_writes_are_removed_once_they_are_old(image: dict[str, Any]) -> None:
-    storage = get_storage()
-    assert isinstance(storage, LocalStorage)
-    draft = storage.root / (await key_of(image, "original")).replace("original", ".draft")
-    draft.write_bytes(b"half a picture")
+    draft = old_draft(await key_of(image, "original"))
+    os.utime(draft)
     assert (await run_for_json(CHECK, "--repair"))["mended"] == []
-    os.utime(draft, times=(time.time() - 7200,) * 2)
+    draft = old_draft(await key_of(image, "original"))
     assert len(await faults()) == 1
     assert len((await run_for_json(CHECK, "--repair"))["mended"]) == 1
     assert not draft.exists()
@@ -168,6 +191,7 @@ async def test_what_comes_and_goes_meanwhile_is_no_fault(
     async def list_and_upload(prefix: str = "") -> AsyncIterator[str]:
         async for key in list_keys(prefix):
             yield key
+        await alice.delete(f"/api/images/{images[0]['id']}")
         await alice.make_image(session["id"], picture(colour="blue"))
         async for key in list_keys(prefix):
             yield key

@@ -275,7 +275,7 @@ async def test_a_redirect_is_kept_for_a_little_less_than_what_it_leads_to_lives(
 ) -> None:
     with in_use(aliyun):
         image = await alice.make_image(session["id"])
-        path = image["path"].removeprefix("http://testserver")
+        path = image["thumbPath"].removeprefix("http://testserver")
         cached = (await alice.phone.http.get(path)).headers["Cache-Control"]
         day = 24 * 3600
         assert day - 120 < int(cached.removeprefix("private, max-age=")) < day + day // 8

@@ -154,6 +154,8 @@ async def test_the_smaller_file_replaces_the_larger_and_the_devices_hear_of_it(
     after = await content_of(alice, changed)
     assert (len(after.content), after.headers["ETag"] == before.headers["ETag"]) == (changed["size"], False)
     assert frames(after.content) == frames(before.content)
+    assert before.headers["Cache-Control"] == "private, no-cache", "a browser asks whether it has changed"
+    assert "immutable" in after.headers["Cache-Control"]
     frame = await alice.phone.next_frame()
     assert (frame["type"], frame["payload"]["image"]) == ("image_updated", changed)
     usage = await Usage.objects.aget_of(alice.id)
@@ -171,9 +173,24 @@ async def test_who_holds_the_former_address_still_gets_what_it_promised(
     await sweep_user(user_id=alice.id)
     kept = b"".join([chunk async for chunk in get_storage().open(blobs.storage_key(former, "original"))])
     assert kept == LOOSE
-    monkeypatch.setattr(blobs, "now", lambda: now() + timedelta(hours=25))
+    monkeypatch.setattr(blobs, "now", lambda: now() + timedelta(hours=28))
     await sweep_user(user_id=alice.id)
     assert await stored_keys(alice.id) == await keys_of(image)
+    assert await inconsistencies([alice.id]) == []
+
+
+@pytest.mark.parametrize("what", ["picture", "session"])
+async def test_a_deletion_takes_the_former_bytes_along(
+    alice: Person, session: dict[str, Any], what: str
+) -> None:
+    first, second = [await alice.make_image(session["id"], LOOSE) for _ in range(2)]
+    await compress_due()
+    if what == "session":
+        await alice.delete(f"/api/sessions/{session['id']}?permanent=true")
+    else:
+        for image in (first, second):
+            assert (await alice.delete(f"/api/images/{image['id']}")).status_code == 200
+    assert await stored_keys(alice.id) == []
     assert await inconsistencies([alice.id]) == []
 
 

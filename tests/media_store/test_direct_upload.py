@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from nanobanana.errors import UploadMismatch
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.fields import milliseconds, now
 from nanobanana.redisdb.ids import new_id
-from tests.media_store.pictures import corners, encode, private_exif
+from tests.media_store.pictures import corners, encode, private_exif, wordy_picture
 from tests.media_store.uploads import stored_keys, until
 from tests.support.consistency import inconsistencies
 from tests.support.people import Person, picture
@@ -308,6 +308,14 @@ async def test_quotas_are_asked_at_the_beginning_and_decide_at_the_end(
     assert (await alice.get("/api/auth/me/usage")).json()["usage"]["images"] == 1
 
 
+async def test_what_is_cut_out_takes_no_room(
+    alice: Person, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "QUOTA_BYTES", 10_000)
+    upload = await begun_and_put(alice, session, wordy_picture())
+    assert (await complete(alice, upload)).json()["image"]["size"] < 10_000
+
+
 async def test_only_so_many_are_open_at_once(
     alice: Person, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,6 +342,31 @@ async def test_the_account_takes_them_along(alice: Person, session: dict[str, An
     assert await get_client().exists(DirectUpload(alice.id, upload["id"]).key) == 0
     assert (await put(alice, upload)).status_code == 404
     await until(lambda: nothing_incoming(alice))
+
+
+async def test_a_put_that_is_overtaken_hears_by_what(alice: Person, session: dict[str, Any]) -> None:
+    async def put_around(upload: dict[str, Any], happens: Callable[[], Awaitable[Any]]) -> httpx.Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield OTHER[:50]
+            await until(lambda: has_draft(alice, upload))
+            assert (await happens()).is_success
+            yield OTHER[50:]
+
+        return await put(alice, upload, pieces())
+
+    upload = await begun_and_put(alice, session)
+    completed = await put_around(upload, lambda: complete(alice, upload))
+    assert (completed.status_code, completed.json()["error"]) == (409, "conflict")
+    assert await content_of(alice, (await complete(alice, upload)).json()["image"]) == PICTURE
+    left = await begin(alice, session)
+    password = {"password": alice.password}
+    deleted = await put_around(left, lambda: alice.delete("/api/auth/me", password))
+    assert (deleted.status_code, deleted.json()["message"]) == (404, direct_uploads.NO_UPLOAD)
+    await until(lambda: nothing_incoming(alice))
+
+
+async def has_draft(person: Person, upload: dict[str, Any]) -> bool:
+    return any((settings.MEDIA_DIR / person.id / upload["id"]).glob(".*"))
 
 
 async def test_pages_of_the_front_end_may_put(alice: Person, session: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from chats.services import removal, trash
 from chats.services.purge import purge_due
 from media_store.managers import BlobManager
 from media_store.models import Image
+from media_store.pictures import PictureInfo, PreparedPicture
 from media_store.rendering import size_of
 from media_store.services import blobs
 from media_store.services.blobs import storage_key
@@ -117,8 +118,10 @@ async def a_size(scene: Scene) -> Act:
 
 
 async def a_replacement(scene: Scene) -> Act:
-    image = await scene.upload()
-    return lambda: replace_original(user=scene.user, image=image, original=picture(colour="red"))
+    image, other = await scene.upload(), picture(colour="red")
+    info = PictureInfo(image.mime, image.width, image.height, frames=1)
+    content = PreparedPicture(info, other, hashlib.sha256(other).hexdigest(), thumbnail=other)
+    return lambda: replace_original(image, content)
 
 
 async def a_session(scene: Scene) -> Act:

@@ -65,13 +65,13 @@ async def test_the_bytes_are_kept_harmless(alice: Person, image: dict[str, Any])
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         assert headers["Content-Disposition"].startswith(f'inline; filename="{image["id"]}.')
-        assert headers["Cache-Control"].startswith("private, max-age=")
-        assert "immutable" in headers["Cache-Control"]
+        assert headers["Cache-Control"].startswith("private, ")
 
 
 async def test_a_browser_may_keep_it_as_long_as_the_link_lives(alice: Person, image: dict[str, Any]) -> None:
-    expiry = int(parse_qs(urlsplit(image["path"]).query)["e"][0])
-    cached = (await fetch(alice, image["path"])).headers["Cache-Control"]
+    expiry = int(parse_qs(urlsplit(image["thumbPath"]).query)["e"][0])
+    cached = (await fetch(alice, image["thumbPath"])).headers["Cache-Control"]
+    assert "immutable" in cached
     seconds = int(cached.partition("max-age=")[2].partition(",")[0])
     assert abs(seconds - (expiry - time.time())) < 60
 

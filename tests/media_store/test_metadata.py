@@ -20,6 +20,7 @@ from tests.media_store.pictures import (
     encode,
     frames,
     jpeg_segment,
+    metadata_track,
     mime_of,
     photo,
     png_chunk,
@@ -28,6 +29,7 @@ from tests.media_store.pictures import (
     sample,
     webp_chunk,
     webp_file,
+    with_box_inside,
 )
 
 ICC = Image.open(io.BytesIO(sample("photos/rocket.jpg"))).info["icc_profile"]
@@ -228,12 +230,101 @@ def test_an_avif_whose_items_lie_within_other_items_is_refused():
         strip(data[:method] + b"\0\2" + data[method + 2 :], "image/avif")
 
 
-def test_an_avif_sequence_loses_what_users_wrote_into_it():
-    data = sample("formats/star.avifs")
-    start = data.index(b"moov") - 4
-    size = int.from_bytes(data[start : start + 4], "big")
-    written = box(b"moov", data[start + 8 : start + size] + box(b"udta", SECRET))
-    assert SECRET not in strip(data[:start] + written + data[start + size :], "image/avif")
+@pytest.mark.parametrize("name", ["formats/hopper.avif", "formats/star.avifs", "formats/rocket.heic"])
+def test_bytes_that_nothing_refers_to_are_overwritten(name):
+    data = sample(name)
+    stripped = strip(data + box(b"mdat", SECRET), mime_of(name))
+    assert stripped == strip(data, mime_of(name)) + box(b"mdat", bytes(len(SECRET)))
+    assert frames(stripped) == frames(data)
+
+
+@pytest.mark.parametrize("in_idat", [False, True])
+def test_bytes_behind_the_end_of_an_item_are_overwritten(in_idat):
+    data = avif_file(b"av01", b"picture" + SECRET, version=1, in_idat=in_idat)
+    length = struct.pack(">I", len(b"picture" + SECRET))
+    assert data.count(length) == 1
+    stripped = strip(data.replace(length, struct.pack(">I", len(b"picture"))), "image/avif")
+    assert SECRET not in stripped
+    assert b"picture" in stripped
+
+
+STAR = sample("formats/star.avifs")
+
+
+def star_with_its_tracks_behind() -> bytes:
+    """The animated star, whose `moov` stands last, so that it can grow without moving a picture."""
+    start = STAR.index(b"moov") - 4
+    end = start + int.from_bytes(STAR[start : start + 4])
+    return STAR[:start] + box(b"free", bytes(end - start - 8)) + STAR[end:] + STAR[start:end]
+
+
+PATH = b"moov trak mdia minf stbl stsd av01".split()
+
+
+@pytest.mark.parametrize("depth", range(1, len(PATH) + 1))
+def test_an_avif_sequence_loses_what_users_wrote_into_it(depth):
+    written = with_box_inside(star_with_its_tracks_behind(), PATH[:depth], box(b"udta", SECRET))
+    stripped = strip(written, "image/avif")
+    assert SECRET in written
+    assert SECRET not in stripped
+    assert frames(stripped) == frames(STAR)
+
+
+def test_an_avif_sequence_keeps_no_tracks_but_those_of_pictures():
+    data = star_with_its_tracks_behind()
+    moov = data.rindex(b"moov") - 4
+    data = data[:moov] + box(b"mdat", SECRET) + data[moov:]
+    data = with_box_inside(data, [b"moov"], metadata_track(moov + 8, len(SECRET)))
+    stripped = strip(data, "image/avif")
+    assert SECRET not in stripped
+    assert b"mett" not in stripped
+    assert frames(stripped) == frames(STAR)
+    assert prepare(io.BytesIO(data)).info == prepare(io.BytesIO(STAR)).info
+
+
+def test_a_heic_keeps_nothing_that_moves():
+    still = sample("formats/rocket.heic")
+    track = metadata_track(len(still) + 8, len(SECRET))
+    track = with_box_inside(track, [b"trak", b"mdia"], box(b"udta", box(b"\xa9xyz", SECRET)))
+    moving = still + box(b"mdat", SECRET) + box(b"moov", box(b"mvhd", bytes(100)) + track)
+    stripped = strip(moving, "image/heic")
+    assert moving.count(SECRET) == 2
+    assert stripped == still + box(b"mdat", bytes(len(SECRET))) + box(b"free", bytes(108 + len(track)))
+
+
+SAMPLE_TABLES = {
+    "no handler": (b"hdlr", b"free"),
+    "no tables": (b"stbl", b"free"),
+    "no chunks": (b"stsc", b"free"),
+    "no offsets": (b"stco", b"free"),
+    "no sizes": (b"stsz", b"free"),
+    "more chunks than the table has": (b"stco\0\0\0\0\0\0\0\1", b"stco\0\0\0\0\0\0\0\2"),
+    "countless chunks": (b"stco\0\0\0\0\0\0\0\1", b"stco\0\0\0\0\xff\xff\xff\xff"),
+    "a sample behind the end": (b"stsz\0\0\0\0\0\0\0\0", b"stsz\0\0\0\0\xff\xff\xff\xff"),
+}
+
+
+@pytest.mark.parametrize("damage", SAMPLE_TABLES)
+def test_an_avif_sequence_whose_samples_cannot_be_found_is_refused(damage):
+    before, after = SAMPLE_TABLES[damage]
+    moov = STAR.index(b"moov")
+    with pytest.raises(UnreadablePicture):
+        strip(STAR[:moov] + STAR[moov:].replace(before, after, 1), "image/avif")
+
+
+def test_a_sequence_of_countless_tracks_is_refused():
+    tracks = metadata_track(0, 8) * 101
+    with pytest.raises(UnreadablePicture, match="too many parts"):
+        strip(with_box_inside(star_with_its_tracks_behind(), [b"moov"], tracks), "image/avif")
+
+
+def test_a_sequence_of_countless_samples_is_refused():
+    per_chunk, every_size = STAR.index(b"stsc") + 16, STAR.index(b"stsz") + 8
+    data = bytearray(STAR + box(b"mdat", bytes(600_000)))
+    data[per_chunk : per_chunk + 4] = b"\xff" * 4
+    data[every_size : every_size + 8] = b"\0\0\0\1\xff\xff\xff\xff"
+    with pytest.raises(UnreadablePicture, match="too many parts"):
+        strip(bytes(data), "image/avif")
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -147,7 +147,7 @@ async def test_a_repeated_request_is_one_picture(alice: Person, session: dict[st
 
 # ---- failing
 async def test_pixels_that_cannot_be_read_are_a_visible_failure(
-    alice: Person, session: dict[str, Any]
+    alice: Person, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await alice.phone.listen(session["id"])
     image = await upload(alice, session, BROKEN)
@@ -157,6 +157,9 @@ async def test_pixels_that_cannot_be_read_are_a_visible_failure(
     assert failed["status"] == "failed"
     assert failed["reason"] == "The picture is damaged and cannot be read."
     assert [frame["type"] for frame in await alice.phone.heard()] == ["image_created", "image_updated"]
+    monkeypatch.delattr(decoding, "make_variant")  # it is not tried again
+    thumb = await alice.phone.http.get(image["thumbPath"].removeprefix("http://testserver"))
+    assert (thumb.status_code, thumb.json()["message"]) == (422, failed["reason"])
     assert (await alice.delete(f"/api/images/{image['id']}")).status_code == 200
     assert await stored_keys(alice.id) == []
     assert await inconsistencies([alice.id]) == []

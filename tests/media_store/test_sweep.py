@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import CommandError
 
 from media_store.managers import NOTES
 from media_store.models import Blob
@@ -234,3 +235,12 @@ async def test_only_what_was_asked_for_is_swept(
     await run("sweep", "--user", alice.id)
     assert await stored_keys(alice.id) == []
     assert await stored_keys(mallory.id) == await keys_of(image)
+
+
+@pytest.mark.parametrize("name", ["nobody@example.com", ""])
+async def test_nobody_is_nobody(alice: Person, session: dict[str, Any], settings: Any, name: str) -> None:
+    settings.CLEANUP_GRACE = 0
+    image = await alice.make_image(session["id"])
+    with pytest.raises(CommandError, match="There is no user"):
+        await run("sweep", "--user", name)
+    assert await stored_keys(alice.id) == await keys_of(image)

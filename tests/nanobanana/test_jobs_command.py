@@ -1,6 +1,7 @@
 """`manage.py jobs`"""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.core.management import CommandError
 
 from nanobanana import job_broker, job_queue, job_worker
 from nanobanana.jobs import Job, job
+from nanobanana.redisdb.client import get_client
 from tests.support.commands import run, run_for_json
 from tests.support.jobs import forget_all, until, until_done, working
 from tests.support.redis_server import RunningRedis
@@ -103,6 +105,21 @@ async def test_it_lists_what_will_be_tried_again() -> None:
 
 async def delayed() -> list[dict[str, Any]]:
     return (await run_for_json("jobs", "--state", "delayed"))["jobs"]
+
+
+@pytest.mark.parametrize("stored", ["{bro", None])
+async def test_one_that_cannot_be_read_is_listed_and_dropped(stored: str | None) -> None:
+    client = get_client()
+    await client.zadd(job_queue.key_of(job_queue.FAILED), {"torn": time.time() * 1000})
+    if stored:
+        await client.hset(job_queue.messages_key(job_queue.FAILED), "torn", stored)
+    [entry] = (await run_for_json("jobs"))["jobs"]
+    assert (entry["id"], entry["state"]) == ("torn", "failed")
+    assert "cannot be read" in entry["reason"]
+    with pytest.raises(CommandError, match="Nothing to retry: torn"):
+        await run("jobs", "retry", "torn")
+    assert (await run_for_json("jobs", "drop", "--all"))["jobs"] == ["torn"]
+    assert (await run_for_json("jobs"))["jobs"] == []
 
 
 async def test_a_failed_job_is_tried_again() -> None:

@@ -234,3 +234,11 @@ def test_a_process_whose_settings_are_refused_says_so_in_one_line(module: str, a
         )
     assert answer.returncode == 1
     assert answer.stderr == "PORT=99999 must be a whole number from 1 to 65535.\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "sweep"])
+def test_commands_say_it_in_a_sentence(checkout: Checkout, command: str) -> None:
+    shutil.copy(PROJECT / "manage.py", checkout.directory)
+    answer = checkout.run("manage.py", command, QUOTA_BYTES="abc")
+    sentence = "QUOTA_BYTES=abc must be a size such as 512KB or 10MB.\n"
+    assert (answer.returncode, answer.stdout, answer.stderr) == (1, "", sentence)

@@ -1,6 +1,5 @@
 """`manage.py delete_user`: delete an account with all it owns."""
 
-import sys
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -9,6 +8,7 @@ from accounts.management.people import account_named
 from accounts.models import User
 from accounts.services.deletion import remove_account
 from nanobanana.management.async_command import AsyncCommand
+from nanobanana.management.prompts import is_somebody_there, read_line
 
 
 class Command(AsyncCommand):
@@ -30,9 +30,8 @@ class Command(AsyncCommand):
 
 def confirm(account: User) -> None:
     """Have the address typed. Raises CommandError when it is not."""
-    if not sys.stdin.isatty():
+    if not is_somebody_there():
         raise CommandError(f"{account.email} and all it owns would be gone for good: say --yes.")
-    sys.stderr.write(f"This deletes all that {account.email} has. Type the address to go on: ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip() != account.email:
+    typed = read_line(f"This deletes all that {account.email} has. Type the address to go on: ")
+    if typed.strip() != account.email:
         raise CommandError("Nothing is deleted.")

@@ -15,7 +15,7 @@ from nanobanana.management.async_command import AsyncCommand, count
 from nanobanana.progress import progress
 
 MOST_SHOWN = 100  # sentences
-SCHEMES = ("redis", "rediss", "unix")
+SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 class Command(AsyncCommand):
@@ -53,15 +53,17 @@ def directory(value: str) -> Path:
 
 async def opened(url: str) -> ExpressSource:
     """The source, which answers. Raises CommandError."""
-    place = urlsplit(url)
-    if place.scheme not in SCHEMES:
+    if not url.startswith(SCHEMES):
         raise CommandError("--from must start with redis://, rediss:// or unix://.")
     try:
         source = ExpressSource(url)
         await source.open()
-    except (RedisError, OSError, ValueError) as error:
+    except (RedisError, OSError) as error:
+        place = urlsplit(url)
         where = place.hostname or place.path
         raise CommandError(f"The Redis at {where} does not answer ({error}): check --from.") from error
+    except Exception as error:  # an option can make anything of it; what is said then may hold the password
+        raise CommandError("--from is no address of a Redis, such as redis://host:6379/0.") from error
     return source
 
 

@@ -43,7 +43,9 @@ class Command(AsyncCommand):
     async def run(self, *, days: int, user: str | None, dry_run: bool, **options: Any) -> None:
         whole_number("--days", days, least=0, most=36_500)
         user_ids = (
-            [(await account_named(user)).id] if user else [user_id async for user_id in users_with_trash()]
+            [user_id async for user_id in users_with_trash()]
+            if user is None
+            else [(await account_named(user)).id]
         )
         before, purged = now() - timedelta(days=days), Purged()
         with progress("Purging", len(user_ids)) as advance:

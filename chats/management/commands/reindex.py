@@ -21,7 +21,7 @@ class Command(AsyncCommand):
         parser.add_argument("--check", action="store_true", help="only say where index and data differ")
 
     async def run(self, *, user: str | None, check: bool, **options: Any) -> None:
-        users = [await account_named(user)] if user else [each async for each in everybody()]
+        users = [each async for each in everybody()] if user is None else [await account_named(user)]
         await (self._check(users) if check else self._reindex(users))
 
     async def _reindex(self, users: list[User]) -> None:

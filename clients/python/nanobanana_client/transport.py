@@ -14,6 +14,7 @@ from nanobanana_client.tokens import MemoryTokens, Tokens, TokenStore
 
 READS = frozenset({"GET", "HEAD"})
 LONGEST_RETRY_AFTER = 60.0  # seconds; a longer one is for the caller to decide on
+LAST_RENEWAL = 5.0  # seconds that `close` gives a renewal: without its answer the tokens are lost
 IN_FLIGHT = 409  # with Retry-After: the same request, sent before, is still being answered
 
 Credentials = Literal["needed", "if there", "none"]
@@ -45,9 +46,12 @@ class Transport:
         self._retries, self._timeout = retries, timeout
         self._backoff = backoff or Backoff()
         self._http = http or httpx.AsyncClient()
-        self._renewing = asyncio.Lock()
+        self._renewals: dict[str, asyncio.Task[str | None]] = {}  # by the token that was refused
+        self._rotation_key = ("", "")  # of a refresh token
 
     async def close(self) -> None:
+        if self._renewals:
+            await asyncio.wait(self._renewals.values(), timeout=LAST_RENEWAL)
         await self._http.aclose()
 
     async def call(
@@ -116,27 +120,50 @@ class Transport:
     async def renew(self, refused: str) -> str | None:
         """A token in the place of one that was refused; None when the device is signed out.
 
-        One renewal at a time: who comes second, here or in another process that shares the store,
-        finds the new token there.
+        One renewal for all who wait, and a task of its own: the server gives a refresh token up with its
+        answer, so the new ones are kept although whoever asked was cancelled.
         """
-        async with self._renewing:
-            tokens = await self.store.load()
-            if tokens is None or tokens.token != refused:
-                return tokens.token if tokens else None
-            return await self._rotate(tokens)
+        renewal = self._renewals.get(refused)
+        if renewal is None:
+            renewal = self._renewals[refused] = asyncio.create_task(self._renew(refused))
+            renewal.add_done_callback(lambda _: self._renewals.pop(refused))
+        return await asyncio.shield(renewal)
 
-    async def _rotate(self, tokens: Tokens) -> str | None:
-        body = {"refreshToken": tokens.refresh_token}
+    async def _renew(self, refused: str) -> str | None:
+        """Another process that shares the store may have been first: then the new token is there."""
+        tokens = await self.store.load()
+        if tokens is None or tokens.token != refused:
+            return tokens.token if tokens else None
+        renewed = await self._rotated(tokens)
+        there = await self.store.load()
+        if there != tokens:  # it was signed in or out meanwhile
+            return there.token if there else None
+        await self.store.save(renewed)
+        return renewed.token if renewed else None
+
+    async def _rotated(self, tokens: Tokens) -> Tokens | None:
         try:
-            answer = await self.call("POST", "/api/auth/refresh", json=body, credentials="none")
+            answer = await self.call(
+                "POST",
+                "/api/auth/refresh",
+                json={"refreshToken": tokens.refresh_token},
+                credentials="none",
+                idempotency_key=self._key_to_rotate(tokens.refresh_token),
+            )
         except ApiError as error:
             if error.status != 401:
                 raise
-            await self.store.save(None)
             return None
-        renewed = Tokens.of(answer.body)
-        await self.store.save(renewed)
-        return renewed.token
+        return Tokens.of(answer.body)
+
+    def _key_to_rotate(self, refresh_token: str) -> str:
+        """The same for all attempts with a refresh token, however late: shown again without, it is stolen.
+
+        At random, so that nobody who finds the key learns of the token.
+        """
+        if self._rotation_key[0] != refresh_token:
+            self._rotation_key = (refresh_token, secrets.token_urlsafe(16))
+        return self._rotation_key[1]
 
     async def _send_signed(
         self, request: httpx.Request, credentials: Credentials, retries: int, *, stream: bool = False

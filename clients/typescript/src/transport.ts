@@ -71,6 +71,7 @@ export class Transport {
   readonly #backoff: Backoff;
   readonly #fetch: typeof fetch;
   #renewing: Promise<string | null> | null = null;
+  #renewal = { refreshToken: "", key: "" }; // the last one that was asked for
 
   constructor(url: string, options: TransportOptions = {}) {
     this.url = url.replace(/\/+$/, "");
@@ -135,7 +136,8 @@ export class Transport {
 
   async #rotate({ refreshToken }: Tokens): Promise<string | null> {
     try {
-      const call: Call = { json: { refreshToken }, credentials: "none" };
+      const idempotencyKey = this.#keyFor(refreshToken);
+      const call: Call = { json: { refreshToken }, credentials: "none", idempotencyKey };
       const renewed = tokensOf((await this.call<Tokens>("POST", "/api/auth/refresh", call)).body);
       await this.store.save(renewed);
       return renewed.token;
@@ -144,6 +146,15 @@ export class Transport {
       await this.store.save(null);
       return null;
     }
+  }
+
+  /**
+   * The same one until the new tokens are there. A refresh token is good once: who did not get the answer
+   * would be signed out as a thief, did the server not know the request again.
+   */
+  #keyFor(refreshToken: string): string {
+    if (this.#renewal.refreshToken !== refreshToken) this.#renewal = { refreshToken, key: newKey() };
+    return this.#renewal.key;
   }
 
   async #prepare(method: string, path: string, call: Call): Promise<Prepared> {

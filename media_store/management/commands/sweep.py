@@ -22,7 +22,9 @@ class Command(AsyncCommand):
 
     async def run(self, *, user: str | None, dry_run: bool, **options: Any) -> None:
         user_ids = (
-            [(await account_named(user)).id] if user else [user_id async for user_id in users_to_sweep()]
+            [user_id async for user_id in users_to_sweep()]
+            if user is None
+            else [(await account_named(user)).id]
         )
         swept, sweep = Swept(), due_of if dry_run else sweep_user
         with progress("Sweeping", len(user_ids)) as advance:

@@ -25,7 +25,7 @@ class Command(AsyncCommand):
         parser.add_argument("--user", metavar="ID|EMAIL", help="of this user alone (default: of everybody)")
 
     async def run(self, *, repair: bool, user: str | None, **options: Any) -> None:
-        findings = await (self._one(user, repair) if user else self._everybody(repair))
+        findings = await (self._everybody(repair) if user is None else self._one(user, repair))
         self.answer(_content(findings), *_sentences(findings, repair))
         if findings.faults:
             advice = "cannot be mended by itself" if repair else "--repair mends what can be mended"

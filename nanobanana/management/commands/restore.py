@@ -1,6 +1,5 @@
 """`manage.py restore`: put accounts of a backup back."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from nanobanana.backups import BackedUpUser, Backup, UnusableBackup
 from nanobanana.management.async_command import AsyncCommand, count
 from nanobanana.management.commands.backup import sentence, verify
 from nanobanana.management.files import opened
+from nanobanana.management.prompts import is_somebody_there, read_line
 from nanobanana.progress import progress
 from nanobanana.restoring import Restored, restore
 
@@ -73,11 +73,10 @@ def chosen(users: list[BackedUpUser], names: list[str] | None) -> list[BackedUpU
 
 def confirm(number: int) -> None:
     """Have it said. Raises CommandError when it is not."""
-    if not sys.stdin.isatty():
+    if not is_somebody_there():
         raise CommandError(f"What {count(number, 'account')} have here would be replaced: say --yes.")
-    sys.stderr.write(f"This replaces all that {count(number, 'account')} have here. Type yes to go on: ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip() != "yes":
+    typed = read_line(f"This replaces all that {count(number, 'account')} have here. Type yes to go on: ")
+    if typed.strip() != "yes":
         raise CommandError("Nothing is changed.")
 
 

@@ -120,7 +120,7 @@ async def test_the_command_goes_over_everybody(
     assert await inconsistencies([alice.id, mallory.id]) == []
 
 
-@pytest.mark.parametrize("name", ["nobody@example.com", "nonsense", "0" * 26])
+@pytest.mark.parametrize("name", ["nobody@example.com", "nonsense", "0" * 26, ""])
 async def test_the_command_knows_whom_it_does_not_know(name: str) -> None:
     with pytest.raises(CommandError, match=f"There is no user {name}"):
         await run("--user", name)

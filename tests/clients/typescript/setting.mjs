@@ -43,3 +43,15 @@ export async function until(isSo, seconds = 5) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+/** A `fetch` whose first requests to a path are answered with these statuses; none, and the answer is lost. */
+export function failing(path, ...statuses) {
+  return async (address, request) => {
+    const isFailing = statuses.length && new URL(address).pathname.startsWith(path);
+    const status = isFailing ? statuses.shift() : undefined;
+    if (status) return new Response(JSON.stringify({ error: "e", message: "m" }), { status });
+    const response = await fetch(address, request);
+    if (isFailing) throw new TypeError("The answer was lost.");
+    return response;
+  };
+}

@@ -1,9 +1,12 @@
 // SyncClient: each change once and in order, whatever happens to the network.
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { clientOf, laptop, NOBODY, QUICK, refusal, setting, until } from "./setting.mjs";
+import { mock, test } from "node:test";
+import { clientOf, failing, laptop, MemoryTokens, NanobananaClient, NOBODY, QUICK, setting, until } from "./setting.mjs";
 
 const EVENTS = 100;
+const LONG = "long ".repeat(2000); // more than events hold
+
+mock.method(console, "error", () => {});
 
 /** A SyncClient and all it told. */
 function listening(client, sessionIds, options = {}) {
@@ -29,6 +32,24 @@ async function withListener(client, sessionIds, options, story) {
     await story(device);
   } finally {
     device.sync.stop();
+  }
+}
+
+/** A WebSocket class, and all sockets that were opened by it. */
+function noted() {
+  const sockets = [];
+  class NotedSocket extends WebSocket {
+    constructor(address) {
+      super(address);
+      sockets.push(this);
+    }
+  }
+  return { WebSocket: NotedSocket, sockets };
+}
+
+class Throwing {
+  constructor() {
+    throw new DOMException("The page may not.", "SecurityError");
   }
 }
 
@@ -83,6 +104,75 @@ test("it polls where sockets cannot be opened, and tries them again", async () =
   });
 });
 
+test("a join while it polls is confirmed by the server", async () => {
+  const [session, joined] = [await laptop.sessions.create(), await laptop.sessions.create()];
+  let isAway = false;
+  const fetch = async (address, request) => {
+    if (isAway) throw new TypeError("There is no network.");
+    return globalThis.fetch(address, request);
+  };
+  const client = clientOf(setting.phone, setting.url, { fetch });
+  await withListener(client, [session.id], { WebSocket: Throwing, unopenedSockets: 1 }, async (device) => {
+    await until(() => device.sync.status === "polling");
+    isAway = true;
+    device.sync.join(joined.id);
+    await until(() => device.sync.status === "waiting");
+    assert.deepEqual(device.all("joined_session"), []);
+    isAway = false;
+    assert.deepEqual(await device.hears("joined_session"), { sessionId: joined.id });
+    await write(joined, "polled");
+    await until(() => device.texts().length === 1);
+  });
+});
+
+test("a socket that cannot even be made is one that cannot be opened", async () => {
+  const session = await laptop.sessions.create();
+  await withListener(phone(), [session.id], { WebSocket: Throwing }, async ({ sync, all, texts }) => {
+    await until(() => sync.status === "polling");
+    await write(session, "polled");
+    await until(() => texts().length === 1);
+    assert.deepEqual(all("ended"), []);
+  });
+});
+
+test("an empty position is none", async () => {
+  const session = await laptop.sessions.create();
+  for (const WebSocket of [globalThis.WebSocket, Throwing]) {
+    await withListener(phone(), [session.id], { since: "", WebSocket, unopenedSockets: 1 }, async (device) => {
+      await until(() => device.sync.cursor);
+      await write(session, "heard");
+      await until(() => device.texts().length === 1);
+      assert.deepEqual(device.all("resynced"), []);
+    });
+  }
+});
+
+test("a position that is none at all is a resync, by poll as by socket", async () => {
+  const session = await laptop.sessions.create();
+  for (const WebSocket of [globalThis.WebSocket, Throwing]) {
+    await withListener(phone(), [session.id], { since: "nonsense", WebSocket, unopenedSockets: 1 }, async (device) => {
+      const { cursor } = await device.hears("resynced");
+      await until(() => device.sync.cursor === cursor);
+      await write(session, "heard");
+      await until(() => device.texts().length === 1);
+      assert.equal(device.all("resynced").length, 1);
+    });
+  }
+});
+
+test("ids that are none, and too many, are refused at once", async () => {
+  const ids = Array.from({ length: 101 }, (_, number) => `${NOBODY.slice(0, -3)}${number + 100}`);
+  for (const wrong of [[], ids, ["nonsense"], [NOBODY, ""], [undefined], [NOBODY.toLowerCase()]]) {
+    assert.throws(() => phone().sync(wrong), RangeError);
+  }
+  const sync = phone().sync(ids.slice(1));
+  for (const wrong of [ids[0], "nonsense"]) assert.throws(() => sync.join(wrong), RangeError);
+  assert.deepEqual(sync.sessionIds, ids.slice(1));
+  sync.join(ids[1]); // is there already
+  sync.leave(ids[1]);
+  sync.join(ids[0]);
+});
+
 test("without WebSocket it polls", async () => {
   const session = await laptop.sessions.create();
   const { WebSocket } = globalThis;
@@ -128,8 +218,8 @@ test("large objects come whole", async () => {
   const session = await laptop.sessions.create();
   await withListener(phone(), [session.id], {}, async ({ hears, texts }) => {
     await hears("connected");
-    await write(session, "long ".repeat(2000));
-    await until(() => texts()[0]?.length === 10_000);
+    await write(session, LONG);
+    await until(() => texts()[0] === LONG);
   });
 });
 
@@ -163,12 +253,148 @@ test("a silent server is left", async () => {
   });
 });
 
-test("a session that is not there ends it", async () => {
-  const sync = phone().sync([NOBODY], { WebSocket: globalThis.WebSocket });
-  const ended = [];
-  sync.on("ended", ({ error }) => void ended.push(error));
-  const error = await refusal(sync.run());
-  assert.deepEqual([error.status, error.code, ended], [404, "not_found", [error]]);
+test("a session that is not there is left, and the next one is heard", async () => {
+  const session = await laptop.sessions.create();
+  await withListener(phone(), [NOBODY, session.id], {}, async ({ sync, all, hears, texts }) => {
+    assert.deepEqual(await hears("left_session"), { sessionId: NOBODY });
+    assert.deepEqual((await hears("connected")).sessionIds, [session.id]);
+    await write(session, "still here");
+    await until(() => texts().length === 1);
+    assert.deepEqual([sync.sessionIds, all("ended")], [[session.id], []]);
+  });
+});
+
+test("without any session it polls, until it joins one", async () => {
+  const options = { since: await position(laptop) };
+  await withListener(phone(), [NOBODY], options, async ({ sync, all, hears }) => {
+    await until(() => sync.status === "polling");
+    assert.deepEqual(all("left_session"), [{ sessionId: NOBODY }]);
+    const session = await laptop.sessions.create();
+    assert.equal((await hears("change")).sessionId, session.id);
+    sync.join(session.id);
+    assert.deepEqual((await hears("connected")).sessionIds, [session.id]);
+    assert.deepEqual(await hears("joined_session"), { sessionId: session.id });
+  });
+});
+
+test("a session that was left opens no socket", async () => {
+  const session = await laptop.sessions.create();
+  const { WebSocket, sockets } = noted();
+  await withListener(phone(), [session.id], { WebSocket }, async ({ sync, hears }) => {
+    await hears("connected");
+    sync.leave(session.id);
+    await hears("left_session");
+    sockets[0].close();
+    await until(() => sync.status === "polling");
+    assert.equal(sockets.length, 1);
+  });
+});
+
+test("a join that was refused is not asked for again", async () => {
+  const [session, joined] = [await laptop.sessions.create(), await laptop.sessions.create()];
+  const { WebSocket, sockets } = noted();
+  await withListener(phone(), [session.id], { WebSocket }, async ({ sync, all, hears }) => {
+    await hears("connected");
+    sync.join(NOBODY);
+    sync.leave(NOBODY);
+    sync.join(joined.id);
+    sync.join(NOBODY.replace("0", "1"));
+    await hears("error", 3);
+    assert.deepEqual(all("joined_session"), [{ sessionId: joined.id }]);
+    assert.deepEqual(sync.sessionIds, [session.id, joined.id]);
+    sockets[0].close();
+    assert.deepEqual((await hears("connected", 2)).sessionIds.sort(), sync.sessionIds.sort());
+    assert.deepEqual(all("left_session"), []);
+  });
+});
+
+test("only a refusal of the device ends it", async () => {
+  const session = await laptop.sessions.create();
+  const fetch = failing("/api/auth/ws-ticket", 404, 400);
+  const client = clientOf(setting.phone, setting.url, { fetch });
+  await withListener(client, [session.id], {}, async ({ hears }) => {
+    const logged = console.error.mock.callCount();
+    await hears("connected");
+    assert.equal(console.error.mock.callCount(), logged + 2);
+  });
+});
+
+for (const passing of [503, 429, 408, undefined]) {
+  test(`what comes later waits until a large object could be had: ${passing ?? "no answer"}`, async () => {
+    const session = await laptop.sessions.create();
+    const fetch = failing("/api/messages/", passing, passing, passing);
+    const client = clientOf(setting.phone, setting.url, { fetch, retries: 0 });
+    await withListener(client, [session.id], {}, async ({ sync, all, hears, texts }) => {
+      await hears("connected");
+      await write(session, LONG);
+      await write(session, "later");
+      await until(() => texts().length === 2);
+      assert.deepEqual(texts(), [LONG, "later"]);
+      assert.deepEqual(all("resynced"), []);
+      await until(async () => sync.cursor === (await position(laptop)));
+    });
+  });
+}
+
+test("a large object that is refused for good is to be loaded anew", async () => {
+  const session = await laptop.sessions.create();
+  const client = clientOf(setting.phone, setting.url, { fetch: failing("/api/messages/", 400) });
+  await withListener(client, [session.id], {}, async ({ sync, all, hears, texts }) => {
+    await hears("connected");
+    await write(session, LONG);
+    await hears("resynced");
+    await write(session, "later");
+    await until(() => texts().length === 1);
+    assert.deepEqual([texts(), all("resynced").length], [["later"], 1]);
+    await until(async () => sync.cursor === (await position(laptop)));
+  });
+});
+
+test("stopped before a large object could be had, it goes on from before it", async () => {
+  const session = await laptop.sessions.create();
+  const [since, seen] = [await position(laptop), []];
+  const fetch = async (address, request) => {
+    if (!address.includes("/api/messages/")) return globalThis.fetch(address, request);
+    seen.push(address);
+    throw new TypeError("There is no network.");
+  };
+  const client = clientOf(setting.phone, setting.url, { fetch, retries: 0 });
+  const backoff = { first: 1000, longest: 1000 };
+  const sync = client.sync([session.id], { since, backoff, WebSocket: globalThis.WebSocket });
+  sync.on("change", () => assert.fail("It was stopped."));
+  const running = sync.run();
+  await write(session, LONG);
+  await until(() => seen.length);
+  sync.stop();
+  await running;
+  assert.equal(sync.cursor, since);
+});
+
+test("a store that fails is logged, and nothing is lost", async () => {
+  const session = await laptop.sessions.create();
+  class FailingTokens extends MemoryTokens {
+    failures = 0;
+    load() {
+      if (this.failures-- > 0) throw new Error("The disk is full.");
+      return super.load();
+    }
+  }
+  const store = new FailingTokens(setting.phone);
+  const { WebSocket, sockets } = noted();
+  const logged = console.error.mock.callCount();
+  await withListener(new NanobananaClient(setting.url, { store }), [session.id], { WebSocket }, async (device) => {
+    await device.hears("connected");
+    store.failures = 2;
+    await write(session, LONG);
+    await write(session, "later");
+    await until(() => device.texts().length === 2);
+    assert.deepEqual([device.texts(), device.all("resynced")], [[LONG, "later"], []]);
+    assert.equal(console.error.mock.callCount(), logged + 2);
+    store.failures = 1; // and without a ticket
+    sockets[0].close();
+    await device.hears("connected", 2);
+    assert.equal(console.error.mock.callCount(), logged + 3);
+  });
 });
 
 test("signing the device out ends it", async () => {

@@ -1,7 +1,7 @@
 // How it sends: tokens, attempts, keys and errors.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clientOf, laptop, MemoryTokens, NanobananaClient, NOBODY, QUICK, refusal, setting } from "./setting.mjs";
+import { clientOf, failing, laptop, MemoryTokens, NanobananaClient, NOBODY, QUICK, refusal, setting } from "./setting.mjs";
 
 /** A server that answers with these, one after another, and what it was asked. */
 function answering(...answers) {
@@ -66,6 +66,31 @@ test("a device that was signed out forgets its tokens", async () => {
   const client = clientOf({ token: "refused", refreshToken: "refused as well" });
   assert.equal((await refusal(client.accounts.me())).code, "token_invalid");
   assert.equal(await client.transport.store.load(), null);
+});
+
+test("a renewal whose answer was lost is answered again, also late", async () => {
+  const fetch = failing("/api/auth/refresh", undefined);
+  const client = clientOf(setting.phone, setting.url, { fetch, retries: 0 });
+  assert.equal((await refusal(client.accounts.refresh())).code, "network_error");
+  assert.ok(await client.accounts.refresh());
+  Object.assign(setting.phone, await client.transport.store.load());
+  assert.ok((await clientOf(setting.phone).accounts.devices()).length);
+});
+
+test("each refresh token has a key of its own, which nobody can guess", async () => {
+  const renewed = { status: 200, body: { token: "second", refreshToken: "second" } };
+  const keysOf = async () => {
+    const { client, requests } = answering({ status: 500 }, renewed, renewed);
+    await client.transport.store.save({ token: "first", refreshToken: "first" });
+    await refusal(client.accounts.refresh());
+    await client.accounts.refresh();
+    await client.accounts.refresh();
+    return requests.map(({ headers }) => headers.get("Idempotency-Key"));
+  };
+  const [first, again, second] = await keysOf();
+  assert.equal(first, again);
+  assert.notEqual(first, second);
+  assert.notEqual(first, (await keysOf())[0]);
 });
 
 test("a write whose answer was lost has one effect", async () => {

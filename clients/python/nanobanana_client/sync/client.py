@@ -26,11 +26,17 @@ UNOPENED_SOCKETS = 3  # in a row, then long poll
 SOCKETS_AGAIN = 60.0  # seconds of long poll, then a socket is tried
 OF_A_SESSION = ("message_", "image_")  # events that only devices in the session hear
 UNAUTHORIZED = 4401
+NOT_FOUND = 4404  # of the session in the address; to those of `join` it says nothing
 FINAL = {
     UNAUTHORIZED: ApiError(401, "token_invalid", "The device was signed out."),
     4403: ApiError(403, "forbidden", "The page's origin is not allowed, or the token is another user's."),
-    4404: ApiError(404, "not_found", "There is no such session."),
 }
+UNWELCOME = {401, 403}  # all else may be otherwise later
+REFUSALS_OF_A_JOIN = {"not_found", "conflict"}
+
+
+class Stopped(Exception):
+    """Before what came could be handed over."""
 
 
 class SyncClient:
@@ -63,8 +69,8 @@ class SyncClient:
         self._inbox = Inbox()
         self._typists = Typists(lambda typing: self._inbox.tell("user_typing", typing))
         self._position = since  # received, and perhaps not handled yet
-        self._last_left = self.session_ids[0]
-        self._unconfirmed: set[str] = set()  # joined while no socket could say so
+        self._unconfirmed: set[str] = set()  # joined, and not told yet
+        self._in_doubt: list[set[str]] = []  # for each ping that is not answered, what was unconfirmed then
         self._asked_for: list[str] = []  # in the address of this socket
         self._failures = 0
         self._unopened = 0
@@ -72,6 +78,7 @@ class SyncClient:
         self._polling_until = 0.0
         self._socket: Socket | None = None
         self._poll: asyncio.Task[None] | None = None
+        self._completing: asyncio.Task[notices.Change | None] | None = None
         self._working: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
         self._is_stopped = False
@@ -108,7 +115,7 @@ class SyncClient:
     def stop(self) -> None:
         """For good. No handler is called after the one that runs; `cursor` is where to go on from."""
         self._is_stopped = True
-        self._inbox.close(at_once=True)
+        self._stop_delivering()
         if self._working:
             self._working.cancel()
 
@@ -156,18 +163,23 @@ class SyncClient:
                 if self._is_polling:
                     await self._poll_in_turns()
                     continue
-                await self._listen()
-                if self._is_polling:
+                code = await self._listen()
+                if code == NOT_FOUND or self._is_polling:
                     continue
             except ApiError as error:
-                if not error.may_pass:
+                if error.status in UNWELCOME:
                     raise
+                if not error.may_pass:
+                    logger.warning("A SyncClient does not get on: %s", error)
                 retry_after = error.retry_after
+            except Exception:  # of the application's TokenStore, say: it may pass as well
+                logger.exception("A SyncClient does not get on")
             await self._pause(retry_after)
 
     @property
     def _is_polling(self) -> bool:
-        return asyncio.get_running_loop().time() < self._polling_until
+        """A socket belongs to a session: without any there is none."""
+        return not self.session_ids or asyncio.get_running_loop().time() < self._polling_until
 
     async def _pause(self, retry_after: float | None) -> None:
         self._set_status("waiting")
@@ -180,12 +192,14 @@ class SyncClient:
             pass
         self._woken.clear()
 
-    async def _listen(self) -> None:
-        """One socket, until it closes."""
+    async def _listen(self) -> int:
+        """One socket, until it closes; the code it was closed with."""
         if self.status != "polling":
             self._set_status("connecting")
         ticket = await self._client.accounts.socket_ticket(retries=0)
-        self._asked_for = self.session_ids.copy() or [self._last_left]
+        self._asked_for = self.session_ids.copy()
+        if not self._asked_for:  # all were left meanwhile
+            return CUT
         url = self._client.transport.url
         was_connected = False
         try:
@@ -201,6 +215,7 @@ class SyncClient:
                 await socket.close()
         except SocketClosed as closed:
             self._closed(closed.code, was_connected)
+            return closed.code
 
     def _closed(self, code: int, was_connected: bool) -> None:
         """Decide what follows: the end, long poll, or the next attempt."""
@@ -208,6 +223,8 @@ class SyncClient:
         # A token that ended while the socket lived is renewed by the next call for a ticket.
         if code in FINAL and (code != UNAUTHORIZED or self._refusals > 1):
             raise FINAL[code]
+        if code == NOT_FOUND:
+            self._lose(self._asked_for[0])
         if code == CUT and not was_connected:
             self._unopened += 1
         if self._unopened >= self._unopened_sockets:
@@ -234,13 +251,15 @@ class SyncClient:
                 presence = decode(notices.Presence, {**frame, **frame["payload"]})
                 self._inbox.tell("presence", presence)
             case "error":
-                error = ApiError(0, frame["code"], frame["message"], details=frame.get("details"))
-                self._inbox.tell("error", error)
+                self._hear_error(frame)
+            case "pong":
+                self._drop_refused()
             case _:
                 self._take(frame)
 
     def _connected(self, frame: Frame) -> None:
         self._failures = self._unopened = self._refusals = 0
+        self._in_doubt.clear()
         self._set_status("live")
         if self._position is None:  # else it moves with what is missed, or with resync_required
             self._advance(frame["cursor"])
@@ -253,8 +272,7 @@ class SyncClient:
             self._say("leave_session", sessionId=session_id)
         for session_id in [wanted for wanted in self.session_ids if wanted not in there]:
             if session_id in self._asked_for:
-                self._forget(session_id)
-                self._inbox.tell("left_session", notices.Left(session_id))
+                self._lose(session_id)
             else:
                 self._say("join_session", sessionId=session_id)
         for session_id in self._unconfirmed.intersection(there):
@@ -267,7 +285,24 @@ class SyncClient:
     def _forget(self, session_id: str) -> None:
         self.session_ids.remove(session_id)
         self._unconfirmed.discard(session_id)
-        self._last_left = session_id
+
+    def _lose(self, session_id: str) -> None:
+        """It is gone, or was never there; perhaps it was left just now."""
+        if session_id in self.session_ids:
+            self._forget(session_id)
+            self._inbox.tell("left_session", notices.Left(session_id))
+
+    def _hear_error(self, frame: Frame) -> None:
+        self._inbox.tell("error", ApiError(0, frame["code"], frame["message"], details=frame.get("details")))
+        # It does not say what it answers. Answers come in order, though: what was joined before this ping and
+        # is not confirmed before its pong was refused.
+        if self._unconfirmed and frame["code"] in REFUSALS_OF_A_JOIN:
+            self._in_doubt.append(self._unconfirmed.copy())
+            self._say("ping")
+
+    def _drop_refused(self) -> None:
+        for session_id in self._in_doubt.pop(0) & self._unconfirmed:
+            self._forget(session_id)
 
     # ---- long poll
     async def _poll_in_turns(self) -> None:
@@ -284,10 +319,8 @@ class SyncClient:
     async def _poll_once(self) -> None:
         for session_id in tuple(self._unconfirmed):
             self._confirm(session_id)
-        remaining = self._polling_until - asyncio.get_running_loop().time()
-        wait = max(1, min(LONGEST_WAIT, math.ceil(remaining)))
         page = await self._client.events.since(
-            self._position, session_ids=self.session_ids, wait=wait, retries=0
+            self._position, session_ids=self.session_ids, wait=self._seconds_to_poll, retries=0
         )
         self._failures = 0
         for frame in page.events:
@@ -295,6 +328,13 @@ class SyncClient:
         if page.resync_required:
             self._resync(page.cursor)
         self._advance(page.cursor)
+
+    @property
+    def _seconds_to_poll(self) -> int:
+        if not self.session_ids:
+            return LONGEST_WAIT
+        remaining = self._polling_until - asyncio.get_running_loop().time()
+        return max(1, min(LONGEST_WAIT, math.ceil(remaining)))
 
     def _poll_anew(self) -> None:
         if self._poll:
@@ -313,7 +353,9 @@ class SyncClient:
 
     async def _hand_over(self, change: notices.Change, is_partial: bool) -> None:
         try:
-            whole = await completed(self._client, change) if is_partial else change
+            whole = await self._whole(change) if is_partial else change
+        except Stopped:  # who goes on from `cursor` hears of it
+            return
         except ApiError:  # what it was cannot be had: then everything is to be loaded anew
             await self._inbox.call("resynced", notices.Resynced(change.cursor))
             whole = None
@@ -321,6 +363,16 @@ class SyncClient:
             await self._inbox.call(change.type, whole)
             await self._inbox.call("change", whole)
         self.cursor = change.cursor
+
+    async def _whole(self, change: notices.Change) -> notices.Change | None:
+        self._completing = asyncio.create_task(completed(self._client, change, self._backoff))
+        try:
+            await asyncio.wait([self._completing])
+        finally:
+            self._completing.cancel()
+        if self._is_stopped:
+            raise Stopped
+        return self._completing.result()
 
     def _advance(self, cursor: str) -> None:
         """Past what this device need not hear of."""
@@ -365,7 +417,15 @@ class SyncClient:
         for errand in self._errands:
             errand.cancel()
         self._set_status("ended")
-        self._inbox.close(at_once=self._is_stopped)
+        if self._is_stopped:
+            self._stop_delivering()
+        else:
+            self._inbox.close(at_once=False)
+
+    def _stop_delivering(self) -> None:
+        self._inbox.close(at_once=True)
+        if self._completing:
+            self._completing.cancel()
 
 
 def _report(running: asyncio.Task[None]) -> None:

@@ -37,7 +37,9 @@ class Inbox:
                 result = handler(notice)
                 if inspect.isawaitable(result):
                     await result
-            except Exception:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                    raise
                 logger.exception("A handler of %s failed", type)
 
     async def deliver(self) -> None:
@@ -50,3 +52,9 @@ class Inbox:
         while at_once and not self._work.empty():
             self._work.get_nowait()
         self._work.put_nowait(None)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether this task is; else a CancelledError is of something that a handler awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

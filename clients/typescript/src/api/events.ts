@@ -17,7 +17,7 @@ export class Events extends Resource {
   /** What came after `cursor`, at once or within `wait` seconds; without one, the present position. */
   async since(cursor: string | null, options: LogOptions = {}): Promise<LogPage> {
     const { sessionIds = [], wait = 0, ...call } = options;
-    const query = { since: cursor, wait, sessionId: sessionIds.join(",") || null };
+    const query = { since: cursor || null, wait, sessionId: sessionIds.join(",") || null };
     return this.fetch("/api/sync", { ...call, query, timeout: wait + 15 });
   }
 }

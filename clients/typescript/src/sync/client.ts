@@ -1,24 +1,28 @@
 /** Keeps a device in step: by a socket, by long poll where there can be none, and back again. */
 
-import { LONGEST_WAIT } from "../api/events.js";
+import { LONGEST_WAIT, type LogOptions } from "../api/events.js";
 import type { NanobananaClient } from "../client.js";
 import { ApiError } from "../errors.js";
 import type { LogPage } from "../models.js";
 import { type Backoff, delay, sleep } from "../retries.js";
 import { isNews } from "./cursors.js";
+import { checked } from "./ids.js";
 import { type Handler, Inbox } from "./inbox.js";
 import { type Change, changeOf, type Frame, type Notices, type Status } from "./notices.js";
 import { completed } from "./partial.js";
+import { Questions } from "./questions.js";
 import { addressOf, CUT, listen, type Socket, type WebSocketClass } from "./sockets.js";
 import { Typists } from "./typists.js";
 
 const OF_A_SESSION = /^(message|image)_/; // events that only devices in the session hear
 const UNAUTHORIZED = 4401;
+const NOT_FOUND = 4404;
 const FINAL: Record<number, ApiError> = {
   [UNAUTHORIZED]: new ApiError(401, "token_invalid", "The device was signed out."),
   4403: new ApiError(403, "forbidden", "The page's origin is not allowed, or the token is another user's."),
-  4404: new ApiError(404, "not_found", "There is no such session."),
 };
+
+const REFUSED_FOR_GOOD = ["not_found", "conflict"]; // of a join: there is no such session, or one too many
 
 /** All times are in seconds. */
 export interface SyncOptions {
@@ -57,9 +61,9 @@ export class SyncClient {
   readonly #stopping = new AbortController();
 
   #position: string | null; // received, and perhaps not handled yet
-  #lastLeft: string;
   readonly #unconfirmed = new Set<string>(); // joined while no socket could say so
   #askedFor: string[] = []; // in the address of this socket
+  readonly #questions = new Questions();
   #failures = 0;
   #unopened = 0;
   #refusals = 0;
@@ -70,11 +74,9 @@ export class SyncClient {
 
   constructor(client: NanobananaClient, sessionIds: Iterable<string>, options: SyncOptions = {}) {
     this.#client = client;
-    this.sessionIds = [...new Set(sessionIds)];
-    const [first] = this.sessionIds;
-    if (first === undefined) throw new RangeError("A socket belongs to a session: name one at least.");
-    this.#lastLeft = first;
-    this.cursor = this.#position = options.since ?? null;
+    this.sessionIds = checked([...new Set(sessionIds)]);
+    if (!this.sessionIds.length) throw new RangeError("A socket belongs to a session: name one at least.");
+    this.cursor = this.#position = options.since || null;
     this.#backoff = options.backoff ?? { first: 1, longest: 30 };
     this.#silence = options.silence ?? 75;
     this.#unopenedSockets = options.unopenedSockets ?? 3;
@@ -124,24 +126,23 @@ export class SyncClient {
   /** Hear of this session as well, in all connections to come; `joined_session` says from when on. */
   join(sessionId: string): void {
     if (this.sessionIds.includes(sessionId)) return;
-    this.sessionIds.push(sessionId);
+    this.sessionIds = checked([...this.sessionIds, sessionId]);
     this.#unconfirmed.add(sessionId);
-    this.#socket?.send("join_session", { sessionId });
+    this.#askToJoin(sessionId);
     this.#poll.abort();
   }
 
   leave(sessionId: string): void {
     if (!this.sessionIds.includes(sessionId)) return;
     this.#forget(sessionId);
-    this.#socket?.send("leave_session", { sessionId });
+    this.#askToLeave(sessionId);
     this.#poll.abort();
   }
 
   /** Call it with every key that is pressed; it is sent every other second. */
   typing(sessionId: string, isTyping = true): void {
-    if (this.#socket && this.#typists.shouldSay(sessionId, isTyping)) {
-      this.#socket.send("typing", { sessionId, isTyping });
-    }
+    if (!this.#socket || !this.sessionIds.includes(sessionId)) return;
+    if (this.#typists.shouldSay(sessionId, isTyping)) this.#socket.send("typing", { sessionId, isTyping });
   }
 
   /** Do not wait before the next attempt: the network is back. */
@@ -158,12 +159,11 @@ export class SyncClient {
           await this.#pollOnce();
           continue;
         }
-        await this.#listen();
-        if (this.#isPolling) continue;
+        if (await this.#listen()) continue;
       } catch (error) {
         if (this.#isStopped) return;
-        if (!(error instanceof ApiError && error.mayPass)) throw error;
-        retryAfter = error.retryAfter;
+        if (isOfTheDevice(error)) throw error;
+        retryAfter = retryAfterOf(error);
       }
       await this.#wait(retryAfter);
     }
@@ -173,8 +173,9 @@ export class SyncClient {
     return this.#stopping.signal.aborted;
   }
 
+  /** A socket belongs to a session: without any, there is only the long poll. */
   get #isPolling(): boolean {
-    return now() < this.#pollingUntil;
+    return !this.sessionIds.length || now() < this.#pollingUntil;
   }
 
   async #wait(retryAfter: number | undefined): Promise<void> {
@@ -184,12 +185,13 @@ export class SyncClient {
     await sleep(delay(this.#backoff, this.#failures++, retryAfter), this.#pause.signal);
   }
 
-  /** One socket, until it closes. */
-  async #listen(): Promise<void> {
+  /** One socket, until it closes. Whether to go on at once. */
+  async #listen(): Promise<boolean> {
     if (this.status !== "polling") this.#setStatus("connecting");
     const { signal } = this.#stopping;
     const { ticket } = await this.#client.accounts.socketTicket({ retries: 0, signal });
-    this.#askedFor = this.sessionIds.length ? [...this.sessionIds] : [this.#lastLeft];
+    if (this.#isPolling) return true; // all were left meanwhile
+    this.#askedFor = [...this.sessionIds];
     let wasConnected = false;
     const code = await listen({
       address: addressOf(this.#client.transport.url, this.#askedFor, ticket, this.#position),
@@ -205,17 +207,23 @@ export class SyncClient {
       },
     });
     this.#socket = null;
-    if (!this.#isStopped) this.#closed(code, wasConnected);
+    this.#questions.clear();
+    return this.#isStopped || this.#closed(code, wasConnected);
   }
 
-  /** Decide what follows: the end, long poll, or the next attempt. */
-  #closed(code: number, wasConnected: boolean): void {
+  /** Decide what follows: the end, long poll or the next session at once, or the next attempt. */
+  #closed(code: number, wasConnected: boolean): boolean {
     this.#refusals = code === UNAUTHORIZED && !wasConnected ? this.#refusals + 1 : 0;
     // A token that ended while the socket lived is renewed by the next call for a ticket.
     const final = FINAL[code];
     if (final && (code !== UNAUTHORIZED || this.#refusals > 1)) throw final;
+    if (code === NOT_FOUND && !wasConnected) {
+      this.#gone(this.#askedFor[0]!);
+      return true;
+    }
     if (code === CUT && !wasConnected) this.#unopened++;
     if (this.#unopened >= this.#unopenedSockets) this.#pollingUntil = now() + this.#socketsAgain;
+    return this.#isPolling;
   }
 
   #receive(frame: Frame): void {
@@ -229,9 +237,13 @@ export class SyncClient {
         return this.#resync(frame.cursor);
       case "token_expired":
         return void this.#renewToken();
+      case "authenticated":
+        return this.#questions.granted(frame.type);
       case "joined_session":
+        this.#questions.granted(frame.type, frame.sessionId);
         return this.#confirm(frame.sessionId);
       case "left_session":
+        this.#questions.granted(frame.type, frame.sessionId);
         return this.#inbox.tell("left_session", { sessionId: frame.sessionId });
       case "user_typing": {
         const { sessionId, deviceId, connectionId, isTyping } = frame;
@@ -240,7 +252,7 @@ export class SyncClient {
       case "presence":
         return this.#inbox.tell("presence", { sessionId: frame.sessionId, devices: frame.payload.devices });
       case "error":
-        return this.#inbox.tell("error", new ApiError(0, frame.code, frame.message, { details: frame.details }));
+        return this.#refused(new ApiError(0, frame.code, frame.message, { details: frame.details }));
       default:
         return this.#take(frame);
     }
@@ -250,27 +262,42 @@ export class SyncClient {
     this.#failures = this.#unopened = this.#refusals = 0;
     this.#setStatus("live");
     // A known position moves with what was missed, or with resync_required.
-    if (this.#position === null) this.#advance(cursor);
+    if (!this.#position) this.#advance(cursor);
     this.#inbox.tell("connected", { connectionId, deviceId, sessionIds, cursor, recovered });
     this.#compareSessions(sessionIds);
   }
 
   /** What was joined or left meanwhile is said now; what the server left out is gone. */
   #compareSessions(there: string[]): void {
-    for (const sessionId of there.filter((id) => !this.sessionIds.includes(id))) {
-      this.#socket?.send("leave_session", { sessionId });
-    }
+    for (const sessionId of there.filter((id) => !this.sessionIds.includes(id))) this.#askToLeave(sessionId);
     for (const sessionId of this.sessionIds.filter((id) => !there.includes(id))) {
-      if (this.#askedFor.includes(sessionId)) {
-        this.#forget(sessionId);
-        this.#inbox.tell("left_session", { sessionId });
-      } else {
-        this.#socket?.send("join_session", { sessionId });
-      }
+      if (this.#askedFor.includes(sessionId)) this.#gone(sessionId);
+      else this.#askToJoin(sessionId);
     }
     for (const sessionId of [...this.#unconfirmed].filter((id) => there.includes(id))) {
       this.#confirm(sessionId);
     }
+  }
+
+  #askToJoin(sessionId: string): void {
+    if (!this.#socket) return;
+    this.#questions.add("joined_session", sessionId);
+    this.#socket.send("join_session", { sessionId });
+  }
+
+  #askToLeave(sessionId: string): void {
+    if (!this.#socket) return;
+    this.#questions.add("left_session", sessionId);
+    this.#socket.send("leave_session", { sessionId });
+  }
+
+  /** A join that was refused is not asked for again. */
+  #refused(error: ApiError): void {
+    const question = this.#questions.refused();
+    if (question?.answer === "joined_session" && REFUSED_FOR_GOOD.includes(error.code)) {
+      this.#forget(question.sessionId!);
+    }
+    this.#inbox.tell("error", error);
   }
 
   #confirm(sessionId: string): void {
@@ -281,29 +308,51 @@ export class SyncClient {
   #forget(sessionId: string): void {
     this.sessionIds = this.sessionIds.filter((id) => id !== sessionId);
     this.#unconfirmed.delete(sessionId);
-    this.#lastLeft = sessionId;
+  }
+
+  /** The server knows of no such session. */
+  #gone(sessionId: string): void {
+    this.#forget(sessionId);
+    this.#inbox.tell("left_session", { sessionId });
   }
 
   // ---- long poll
   /** `join` and `leave` begin it anew. */
   async #pollOnce(): Promise<void> {
     this.#setStatus("polling");
-    for (const sessionId of [...this.#unconfirmed]) this.#confirm(sessionId);
     this.#poll = new AbortController();
     const { signal } = this.#poll;
-    const wait = Math.max(1, Math.min(LONGEST_WAIT, Math.ceil(this.#pollingUntil - now())));
-    const options = { sessionIds: this.sessionIds, wait, retries: 0, signal };
+    const joining = [...this.#unconfirmed];
+    // The answer to the first poll with them confirms them: it is not to be long in coming.
+    const wait = joining.length ? 0 : this.#timeToPoll;
     let page: LogPage;
     try {
-      page = await this.#client.events.since(this.#position, options);
+      page = await this.#readLog({ sessionIds: this.sessionIds, wait, retries: 0, signal });
     } catch (error) {
       if (signal.aborted) return;
       throw error;
     }
     this.#failures = 0;
+    joining.filter((id) => this.#unconfirmed.has(id)).forEach((id) => this.#confirm(id));
     page.events.forEach((frame) => this.#take(frame as Frame));
     if (page.resyncRequired) this.#resync(page.cursor);
     this.#advance(page.cursor);
+  }
+
+  /** Seconds, until a socket is to be tried. */
+  get #timeToPoll(): number {
+    const untilSockets = this.sessionIds.length ? this.#pollingUntil - now() : Infinity;
+    return Math.max(1, Math.min(LONGEST_WAIT, Math.ceil(untilSockets)));
+  }
+
+  /** What came; for a position that the server cannot read, where the log stands, to load anew from. */
+  async #readLog(options: LogOptions): Promise<LogPage> {
+    try {
+      return await this.#client.events.since(this.#position, options);
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 400 && error.details.since)) throw error;
+      return { ...(await this.#client.events.since(null, options)), resyncRequired: true };
+    }
   }
 
   // ---- what came
@@ -319,20 +368,32 @@ export class SyncClient {
   }
 
   async #handOver(change: Change, isPartial: boolean): Promise<void> {
-    let whole: Change | null = change;
-    try {
-      if (isPartial) whole = await completed(this.#client, change);
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      // What it was cannot be had: then everything is to be loaded anew.
-      await this.#inbox.call("resynced", { cursor: change.cursor });
-      whole = null;
-    }
+    const whole = isPartial ? await this.#completed(change) : change;
+    if (isPartial && this.#isStopped) return; // who goes on from `cursor` gets it then
     if (whole) {
       await this.#inbox.call(whole.type, whole as never);
       await this.#inbox.call("change", whole);
     }
     this.cursor = change.cursor;
+  }
+
+  /** The change with its object, however long that takes; null when there is nothing to tell. */
+  async #completed(change: Change): Promise<Change | null> {
+    const { signal } = this.#stopping;
+    for (let attempt = 0; !this.#isStopped; attempt++) {
+      try {
+        return await completed(this.#client, change, { signal });
+      } catch (error) {
+        if (this.#isStopped) break;
+        if (error instanceof ApiError && !error.mayPass) {
+          // What it was cannot be had: then everything is to be loaded anew.
+          await this.#inbox.call("resynced", { cursor: change.cursor });
+          break;
+        }
+        await sleep(delay(this.#backoff, attempt, retryAfterOf(error)), signal);
+      }
+    }
+    return null;
   }
 
   /** Past what this device need not hear of. */
@@ -357,9 +418,11 @@ export class SyncClient {
   async #renewToken(): Promise<void> {
     try {
       const token = await this.#client.accounts.refresh();
-      if (token) this.#socket?.send("authenticate", { token });
+      if (!token || !this.#socket) return;
+      this.#questions.add("authenticated");
+      this.#socket.send("authenticate", { token });
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
+      retryAfterOf(error);
     }
   }
 
@@ -368,6 +431,17 @@ export class SyncClient {
     this.status = status;
     this.#inbox.tell("status", { status });
   }
+}
+
+/** Whether the server does not take this device any more. All else may pass. */
+function isOfTheDevice(error: unknown): boolean {
+  return error instanceof ApiError && [401, 403].includes(error.status);
+}
+
+/** How long to wait at least before another attempt. What should not have happened is logged. */
+function retryAfterOf(error: unknown): number | undefined {
+  if (!(error instanceof ApiError && error.mayPass)) console.error("A SyncClient goes on after an error", error);
+  return error instanceof ApiError ? error.retryAfter : undefined;
 }
 
 function now(): number {

@@ -2,7 +2,7 @@
 
 /** Whether an event lies behind a position; what was seen comes twice when a connection was cut. */
 export function isNews(cursor: string, position: string | null): boolean {
-  if (position === null) return true;
+  if (!position) return true;
   const [epoch, offset] = partsOf(cursor);
   const [epochThere, offsetThere] = partsOf(position);
   return epoch !== epochThere || offset > offsetThere;

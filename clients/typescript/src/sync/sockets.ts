@@ -28,7 +28,8 @@ export interface Listening {
 /** Hand over each frame until the socket closes; the answer is its close code. */
 export function listen({ address, webSocket, silence, signal, receive }: Listening): Promise<number> {
   return new Promise((resolve) => {
-    const socket = new webSocket(address);
+    const socket = made(webSocket, address);
+    if (!socket) return resolve(CUT);
     const ours = new Socket(socket);
     let timer = setTimeout(() => finish(CUT), OPEN_TIMEOUT * 1000);
     const stop = () => finish(CUT);
@@ -55,11 +56,20 @@ export function listen({ address, webSocket, silence, signal, receive }: Listeni
   });
 }
 
+/** null where a page's policy, or the browser's settings, forbid it. */
+function made(webSocket: WebSocketClass, address: string): WebSocket | null {
+  try {
+    return new webSocket(address);
+  } catch {
+    return null;
+  }
+}
+
 /** The first session stands in the path, the others are joined from the start. */
 export function addressOf(url: string, sessionIds: string[], ticket: string, since: string | null): string {
   const [first, ...others] = sessionIds;
   const query = new URLSearchParams({ ticket });
-  if (since !== null) query.set("since", since);
+  if (since) query.set("since", since);
   if (others.length) query.set("join", others.join(","));
   return `${url.replace(/^http/, "ws")}/ws/${first}?${query}`;
 }
