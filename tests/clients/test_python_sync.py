@@ -10,13 +10,18 @@ from typing import Any
 import httpx
 import pytest
 from nanobanana_client import ApiError, Backoff, Change, MemoryTokens, NanobananaClient, SyncClient, Tokens
+from nanobanana_client.sync import session_ids
 
+from nanobanana.serializers import ID
+from realtime.serializers import MOST_SESSIONS
 from tests.accounts.test_tokens import claims_of, signed
 from tests.clients.bad_network import BadNetwork
 from tests.clients.conftest import QUICK
 from tests.support.people import PATIENCE, Person
 
 EVENTS, CUTS = 200, 50
+TOO_LONG_AGO = ["0f:3", "nonsense"]
+NOBODY = "01ARZ3NDEKTSV4RRFFQ69G5FAV"  # an id of no session
 
 
 class Listener:
@@ -143,10 +148,11 @@ async def position(client: NanobananaClient) -> str:
     return (await client.events.since(None)).cursor
 
 
+@pytest.mark.parametrize("since", TOO_LONG_AGO)
 async def test_who_missed_too_much_is_told_once(
-    laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str
+    laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str, since: str
 ) -> None:
-    async with listening(phone, session_id, since="0f:3") as device:
+    async with listening(phone, session_id, since=since) as device:
         resynced = await device.hears("resynced")
         await laptop.messages.create(session_id, text="after it")
         await device.until(lambda: device.texts == ["after it"])
@@ -158,11 +164,78 @@ async def test_who_missed_too_much_is_told_once(
         assert device.all("connected")[1].recovered
 
 
-async def test_who_polls_is_told_too(phone: NanobananaClient, network: BadNetwork, session_id: str) -> None:
+@pytest.mark.parametrize("since", TOO_LONG_AGO)
+async def test_who_polls_is_told_too(
+    laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str, since: str
+) -> None:
     network.refuses_sockets = True
-    async with listening(phone, session_id, since="0f:3", unopened_sockets=1) as device:
+    async with listening(phone, session_id, since=since, unopened_sockets=1) as device:
         resynced = await device.hears("resynced")
-        await device.until(lambda: device.sync.cursor == resynced.cursor)
+        await laptop.messages.create(session_id, text="after it")
+        await device.until(lambda: device.texts == ["after it"])
+        assert device.all("resynced") == [resynced]
+
+
+async def test_an_empty_position_is_none(
+    laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str
+) -> None:
+    async with listening(phone, session_id, since="") as device:
+        await device.hears("connected")
+        assert device.sync.cursor == await position(laptop)
+        network.refuses_sockets = True
+        network.cut()
+        await laptop.messages.create(session_id, text="missed")
+        network.refuses_sockets = False
+        await device.until(lambda: device.texts == ["missed"])
+        assert device.all("resynced") == []
+
+
+@pytest.mark.parametrize("session_id", ["", "nonsense", NOBODY.lower(), f"{NOBODY}\n", f"{NOBODY},{NOBODY}"])
+async def test_what_is_no_id_is_an_error_at_once(laptop: NanobananaClient, session_id: str) -> None:
+    with pytest.raises(ValueError, match="not the id of a session"):
+        laptop.sync([NOBODY, session_id])
+    sync = laptop.sync([NOBODY])
+    with pytest.raises(ValueError, match="not the id of a session"):
+        sync.join(session_id)
+    assert sync.session_ids == [NOBODY]
+
+
+async def test_one_session_too_many_is_an_error_at_once(laptop: NanobananaClient) -> None:
+    most = [f"01ARZ3NDEKTSV4RRFFQ69G5{number:03}" for number in range(MOST_SESSIONS)]
+    with pytest.raises(ValueError, match="100 sessions at once"):
+        laptop.sync([*most, NOBODY])
+    sync = laptop.sync(most)
+    with pytest.raises(ValueError, match="100 sessions at once"):
+        sync.join(NOBODY)
+    sync.join(most[0])
+    assert sync.session_ids == most
+    sync.leave(most[0])
+    sync.join(NOBODY)
+    assert sync.session_ids == [*most[1:], NOBODY]
+
+
+def test_it_takes_what_the_server_takes() -> None:
+    assert (session_ids.ID.pattern, session_ids.MOST_SESSIONS) == (ID, MOST_SESSIONS)
+
+
+async def test_who_polls_has_joined_when_a_poll_was_answered(
+    alice: Person, laptop: NanobananaClient, network: BadNetwork, session_id: str
+) -> None:
+    network.refuses_sockets = True
+    elsewhere, calls = (await laptop.sessions.create()).id, Calls()
+    async with (
+        calling(alice, calls, network.url) as phone,
+        listening(phone, session_id, since=await position(laptop), unopened_sockets=1) as device,
+    ):
+        await device.until(lambda: device.sync.status == "polling")
+        calls.find_nobody = True
+        device.sync.join(elsewhere)
+        await calls.lose(2)
+        assert device.all("joined_session") == []
+        calls.find_nobody = False
+        assert (await device.hears("joined_session")).session_id == elsewhere
+        await laptop.messages.create(elsewhere, text="of interest now")
+        await device.until(lambda: device.texts == ["of interest now"])
 
 
 async def test_it_goes_on_from_where_it_was_stopped(laptop: NanobananaClient, session_id: str) -> None:
@@ -237,10 +310,11 @@ class Calls(httpx.AsyncHTTPTransport):
 
 
 @asynccontextmanager
-async def calling(person: Person, calls: Calls) -> AsyncIterator[NanobananaClient]:
+async def calling(person: Person, calls: Calls, url: str = "") -> AsyncIterator[NanobananaClient]:
     store = MemoryTokens(Tokens(person.phone.token, person.phone.refresh_token))
     http = httpx.AsyncClient(transport=calls)
-    async with NanobananaClient(person.phone.server.url, store=store, http=http, retries=0) as client:
+    url = url or person.phone.server.url
+    async with NanobananaClient(url, store=store, http=http, retries=0) as client:
         yield client
 
 
@@ -345,11 +419,11 @@ async def test_a_handler_that_awaits_what_is_cancelled_stops_nothing(
 async def test_it_joins_and_leaves_also_after_a_cut(
     laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str
 ) -> None:
-    joined, unknown = (await laptop.sessions.create()).id, "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    joined = (await laptop.sessions.create()).id
     async with listening(phone, session_id) as device:
         await device.hears("connected")
         device.sync.join(joined)
-        device.sync.join(unknown)
+        device.sync.join(NOBODY)
         assert (await device.hears("error")).code == "not_found"
         assert (await device.hears("joined_session")).session_id == joined
         device.sync.leave(session_id)
@@ -369,7 +443,7 @@ async def test_a_session_that_is_gone_is_left_and_the_next_one_is_heard(
     laptop: NanobananaClient, phone: NanobananaClient, network: BadNetwork, session_id: str
 ) -> None:
     deleted = [(await laptop.sessions.create()).id for _ in range(2)]
-    async with listening(phone, *deleted, session_id) as device:
+    async with listening(phone, *deleted, session_id, unopened_sockets=1000) as device:
         await device.hears("connected")
         network.refuses_sockets = True
         network.cut()
@@ -387,9 +461,8 @@ async def test_a_session_that_is_gone_is_left_and_the_next_one_is_heard(
 
 
 async def test_without_a_session_it_polls(laptop: NanobananaClient, session_id: str) -> None:
-    unknown = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
-    async with listening(laptop, unknown, since=await position(laptop)) as device:
-        assert (await device.hears("left_session")).session_id == unknown
+    async with listening(laptop, NOBODY, since=await position(laptop)) as device:
+        assert (await device.hears("left_session")).session_id == NOBODY
         await device.until(lambda: device.sync.status == "polling")
         await laptop.messages.create(session_id, text="of no interest")
         created = await laptop.sessions.create("Later")

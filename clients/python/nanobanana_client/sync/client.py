@@ -3,18 +3,21 @@
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from nanobanana_client.api.events import LONGEST_WAIT
 from nanobanana_client.decoding import decode
 from nanobanana_client.errors import ApiError
+from nanobanana_client.models import LogPage
 from nanobanana_client.retries import Backoff
 from nanobanana_client.sync import notices
 from nanobanana_client.sync.cursors import is_news
 from nanobanana_client.sync.inbox import Handler, Inbox, logger
 from nanobanana_client.sync.notices import NoticeType, Status
 from nanobanana_client.sync.partial import completed
+from nanobanana_client.sync.session_ids import checked
 from nanobanana_client.sync.sockets import CUT, Frame, Socket, SocketClosed, address_of
 from nanobanana_client.sync.typists import Typists
 
@@ -57,9 +60,9 @@ class SyncClient:
         unopened_sockets: int = UNOPENED_SOCKETS,
         sockets_again: float = SOCKETS_AGAIN,
     ) -> None:
-        self.cursor = since
+        self.cursor = since or None
         self.status: Status = "connecting"
-        self.session_ids = list(dict.fromkeys(session_ids))
+        self.session_ids = checked(session_ids)
         if not self.session_ids:
             raise ValueError("A socket belongs to a session: name one at least.")
         self._client = client
@@ -68,7 +71,7 @@ class SyncClient:
         self._unopened_sockets, self._sockets_again = unopened_sockets, sockets_again
         self._inbox = Inbox()
         self._typists = Typists(lambda typing: self._inbox.tell("user_typing", typing))
-        self._position = since  # received, and perhaps not handled yet
+        self._position = self.cursor  # received, and perhaps not handled yet
         self._unconfirmed: set[str] = set()  # joined, and not told yet
         self._in_doubt: list[set[str]] = []  # for each ping that is not answered, what was unconfirmed then
         self._asked_for: list[str] = []  # in the address of this socket
@@ -131,10 +134,13 @@ class SyncClient:
             await asyncio.wait([self._running])
 
     def join(self, session_id: str) -> None:
-        """Hear of this session as well, in all connections to come; `joined_session` says from when on."""
+        """Hear of this session as well, in all connections to come; `joined_session` says from when on.
+
+        ValueError for what is no id, and for one too many.
+        """
         if session_id in self.session_ids:
             return
-        self.session_ids.append(session_id)
+        self.session_ids = checked([*self.session_ids, session_id])
         self._unconfirmed.add(session_id)
         self._say("join_session", sessionId=session_id)
         self._poll_anew()
@@ -317,20 +323,35 @@ class SyncClient:
             self._poll.result()
 
     async def _poll_once(self) -> None:
-        for session_id in tuple(self._unconfirmed):
-            self._confirm(session_id)
-        page = await self._client.events.since(
-            self._position, session_ids=self.session_ids, wait=self._seconds_to_poll, retries=0
-        )
+        asked_for = self._unconfirmed.copy()
+        page = await self._next_page()
         self._failures = 0
+        for session_id in asked_for & self._unconfirmed:
+            self._confirm(session_id)
         for frame in page.events:
             self._take(frame)
         if page.resync_required:
             self._resync(page.cursor)
         self._advance(page.cursor)
 
+    async def _next_page(self) -> LogPage:
+        """What came; what the server cannot read as a position is one from which too much was missed."""
+        try:
+            return await self._page_since(self._position)
+        except ApiError as error:
+            if error.status != 400 or "since" not in error.details:
+                raise
+        return replace(await self._page_since(None), resync_required=True)
+
+    async def _page_since(self, position: str | None) -> LogPage:
+        return await self._client.events.since(
+            position, session_ids=self.session_ids, wait=self._seconds_to_poll, retries=0
+        )
+
     @property
     def _seconds_to_poll(self) -> int:
+        if self._unconfirmed:
+            return 0  # the answer confirms them
         if not self.session_ids:
             return LONGEST_WAIT
         remaining = self._polling_until - asyncio.get_running_loop().time()
