@@ -61,7 +61,7 @@ class UserManager(Manager["User"]):
         if await self._replace_holder(email, "", PENDING + user_id, CLAIM_HELD):
             return True
         holder = await self.holder(email)
-        if not holder or holder.startswith(PENDING) or await self._exists(holder):
+        if not holder or holder.startswith(PENDING) or await self.exists(holder):
             return False
         return await self._replace_holder(email, holder, PENDING + user_id, CLAIM_HELD)
 
@@ -152,7 +152,7 @@ class UserManager(Manager["User"]):
         """Whether the address went from the hands of `before` to those of `after`."""
         return bool(await scripts.replace_value([global_key("email", email)], [before, after, life]))
 
-    async def _exists(self, user_id: str) -> bool:
+    async def exists(self, user_id: str) -> bool:
         return bool(await ask("EXISTS", self.model.key_prefix(user_id) + user_id))
 
 

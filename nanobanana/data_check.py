@@ -4,14 +4,21 @@ Others may read and write meanwhile: what is not so from one moment to another i
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from functools import cache
 from inspect import getmembers, isclass
 
 from django.apps import apps
+from redis.exceptions import ResponseError
 
-from accounts.services.access import find_account
-from accounts.services.claims import addresses, check_address, check_holder, is_being_deleted
+from accounts.services.access import has_account
+from accounts.services.claims import (
+    addresses,
+    check_address,
+    check_holder,
+    is_being_deleted,
+    readable_account,
+)
 from chats.services import purge
 from media_store.services import sweep
 from nanobanana.progress import Advance
@@ -52,16 +59,24 @@ async def check_everything(
         advance(len(keys))
     async for address, user_id in addresses():
         findings = Findings()
-        await check_holder(findings=findings, address=address, user_id=user_id, repair=repair)
+        part = check_holder(findings=findings, address=address, user_id=user_id, repair=repair)
+        await _to_its_end(findings, f"Whose the address {address} is", part)
         yield findings
 
 
 async def check_restore() -> Findings:
     """None was interrupted; it may be under way."""
-    mark = await ask("GET", RESTORING)
-    since = json.loads(mark)["since"] if mark else ""
-    sentence = f"A restore began at {since} and has not ended: if it was interrupted, run it again."
-    return Findings([sentence] if mark else [])
+    findings = Findings()
+    try:
+        mark = await ask("GET", RESTORING)
+        since = json.loads(mark)["since"] if mark else ""
+    except (ResponseError, ValueError, TypeError, KeyError) as error:
+        findings.found(f"{RESTORING} cannot be read: {error}. No restore wrote it.", is_mended=False)
+        return findings
+    if mark:
+        sentence = f"A restore began at {since} and has not ended: if it was interrupted, run it again."
+        findings.found(sentence, is_mended=False)
+    return findings
 
 
 async def check_users(user_ids: Sequence[str], *, repair: bool = False) -> Findings:
@@ -73,16 +88,46 @@ async def check_users(user_ids: Sequence[str], *, repair: bool = False) -> Findi
 
 async def check_user(user_id: str, keys: Sequence[str], *, repair: bool = False) -> Findings:
     """What is wrong with what a user has, whose keys these are; nothing is said of who is being deleted."""
-    user = await find_account(user_id)
-    if user is None:
-        return await _check_leftovers(user_id, keys)
-    findings = await checker().check(user_id, keys, repair=repair)
-    await check_address(findings=findings, user=user, repair=repair)
+    findings = Findings()
+    await _to_its_end(
+        findings, f"What {user_id or 'nobody'} has", _check_user(findings, user_id, keys, repair)
+    )
+    return findings
+
+
+async def _to_its_end(findings: Findings, what: str, part: Awaitable[None]) -> None:
+    """Damage that nobody thought of stops one part of a check, and is told; the others go on."""
+    try:
+        await part
+    except (ResponseError, ValueError, ArithmeticError) as error:
+        findings.found(f"{what} could not be checked to the end: {error}", is_mended=False)
+
+
+async def _check_user(findings: Findings, user_id: str, keys: Sequence[str], repair: bool) -> None:
+    if not await has_account(user_id):
+        findings.add(await _check_leftovers(user_id, keys))
+        return
+    found = await _check_account(user_id, keys, repair=repair)
+    if await has_account(user_id):
+        findings.add(found)
+
+
+async def _check_account(user_id: str, keys: Sequence[str], *, repair: bool) -> Findings:
+    """The same of an account there is; one that cannot be read has no address to look for."""
+    findings = Findings(owners=1)
+    what = f"What {user_id} has"
+    await _to_its_end(findings, what, _check_models(findings, user_id, keys, repair))
+    user = await readable_account(user_id)
+    if user:
+        await check_address(findings=findings, user=user, repair=repair)
     await check_notes(findings=findings, user_id=user_id, repair=repair)
     if findings.mended:
-        await renew_epoch(user_id)
-    findings.owners = 1
-    return findings if await find_account(user_id) else Findings()
+        await _to_its_end(findings, what, renew_epoch(user_id))
+    return findings
+
+
+async def _check_models(findings: Findings, user_id: str, keys: Sequence[str], repair: bool) -> None:
+    findings.add(await checker().check(user_id, keys, repair=repair))
 
 
 async def check_notes(*, findings: Findings, user_id: str, repair: bool) -> None:
@@ -96,8 +141,9 @@ async def _check_leftovers(user_id: str, keys: Sequence[str]) -> Findings:
     if await is_being_deleted(user_id=user_id):
         return Findings()
     left = await lasting(keys)
-    if not left or await find_account(user_id) or await is_being_deleted(user_id=user_id):
+    if not left or await has_account(user_id) or await is_being_deleted(user_id=user_id):
         return Findings()
-    return Findings(
-        [f"{user_id or 'Nobody'} has {left[0]!r} and {len(left) - 1} other keys, and no account."]
-    )
+    findings = Findings()
+    sentence = f"{user_id or 'Nobody'} has {left[0]!r} and {len(left) - 1} other keys, and no account."
+    findings.found(sentence, is_mended=False)
+    return findings

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from redis.exceptions import ResponseError
+
 from nanobanana.redisdb.checking import Findings
 from nanobanana.redisdb.client import ask, get_client
 from nanobanana.redisdb.fields import milliseconds
@@ -45,6 +47,20 @@ class Notes:
         slack: timedelta = timedelta(0),
     ) -> None:
         """Who has something to be done is noted, for no later than it is due and some slack."""
+        try:
+            await self._check(findings, owner_id, due_of, repair, slack)
+        except (ResponseError, ValueError, OverflowError) as error:
+            sentence = f"{self.key}, or what {owner_id} has that is noted there, cannot be read: {error}"
+            findings.found(sentence, is_mended=False)
+
+    async def _check(
+        self,
+        findings: Findings,
+        owner_id: str,
+        due_of: Callable[[str], Awaitable[datetime | None]],
+        repair: bool,
+        slack: timedelta,
+    ) -> None:
         due = await due_of(owner_id)
         if due is None or await self._is_noted(owner_id, due + slack):
             return

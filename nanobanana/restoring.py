@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from accounts.models import User
-from accounts.services.access import find_account, find_user
-from accounts.services.claims import give_address, is_being_deleted
+from accounts.services.access import UnreadableAccount, find_account, has_account, owner_of
+from accounts.services.claims import give_address, is_being_deleted, leave_address
 from media_store.storage import ObjectNotFound, get_storage
 from nanobanana.backups import BackedUpUser, Backup, BackupWriter
 from nanobanana.data_check import RESTORING, check_notes, check_user, checker
@@ -30,15 +30,23 @@ DISCARDED_AT_ONCE = 1000
 # ---- taking
 async def back_up(
     writer: BackupWriter, *, user_ids: Sequence[str] | None, advance: Advance = lambda _: None
-) -> None:
-    """Add these accounts, or all, with the bytes of their pictures if the backup has any."""
+) -> list[str]:
+    """Add these accounts, or all, with the bytes of their pictures if the backup has any; sentences about
+    those that cannot be read, and are left out.
+    """
+    left_out = []
     async for user_id, keys in _keys_of(user_ids, advance):
-        user = await find_account(user_id)
+        try:
+            user = await find_account(user_id)
+        except UnreadableAccount as error:
+            left_out.append(str(error))
+            user = None
         if user:
             await writer.add_user(user.id, user.email, Snapshots(checker()).take(user.id, keys))
             if writer.media is not None:
                 await _add_media(writer, user)
         advance(len(keys))
+    return left_out
 
 
 async def _keys_of(
@@ -109,6 +117,7 @@ class _Restore:
         if obstacle:
             self.restored.skipped.append(f"{user.email} ({user.id}) {obstacle}.")
             return
+        await leave_address(user_id=user.id, unless=user.email)
         await _discard(User(user.id, user.id).key, old_keys)
         if self._with_media:
             await self._put_media(user)
@@ -123,12 +132,12 @@ class _Restore:
 
     async def _obstacle(self, user: BackedUpUser) -> str | None:
         """Why an account cannot be put back."""
-        other = await find_user(user.email)
-        if other is not None and other.id != user.id:
-            return f"cannot be put back: {other.id} has the address now"
+        other_id = await owner_of(user.email)
+        if other_id not in {None, user.id}:
+            return f"cannot be put back: {other_id} has the address now"
         if await is_being_deleted(user_id=user.id):
             return "is being deleted here"
-        return "is here already" if not self._replace and await find_account(user.id) else None
+        return "is here already" if not self._replace and await has_account(user.id) else None
 
     async def _put_media(self, user: BackedUpUser) -> None:
         for key in self._backup.media_of(user.id):

@@ -13,13 +13,14 @@ from django.core.management import CommandError
 
 from accounts.models import Device, User
 from media_store.storage import get_storage
-from nanobanana.backups import Backup, Manifest, UnusableBackup
+from nanobanana.backups import Backup, BackupWriter, Manifest, UnusableBackup
 from nanobanana.data_check import RESTORING, check_restore, check_users
 from nanobanana.redisdb import snapshots
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import global_key, owner_key
 from nanobanana.redisdb.snapshots import Snapshots
 from nanobanana.redisdb.walking import keys_of
+from nanobanana.restoring import back_up
 from tests.accounts.conftest import assert_signed_in, assert_signed_out, sign_in
 from tests.support.commands import run, run_for_json
 from tests.support.consistency import inconsistencies
@@ -154,6 +155,41 @@ async def test_an_address_that_is_another_accounts_now_is_told(alice: Person, tm
         assert "has the address now" in restored["skipped"][0]
     assert (await sign_in(alice.laptop.http, alice)).status_code == 200
     assert await User.objects.id_of_email(alice.email) != alice.id
+
+
+async def test_an_address_that_was_changed_meanwhile_is_free_again(alice: Person, tmp_path: Path) -> None:
+    await run("backup", tmp_path / "b", "--user", alice.id)
+    newer = f"newer-{alice.email}"
+    await get_client().rename(global_key("email", alice.email), global_key("email", newer))
+    await get_client().hset(owner_key(alice.id, "user", alice.id), "email", newer)
+    await run("restore", tmp_path / "b", "--replace", "--yes", "--user", alice.email.upper())
+    assert await get_client().get(global_key("email", newer)) is None
+    assert await get_client().get(global_key("email", alice.email)) == alice.id
+    assert await inconsistencies([alice.id]) == []
+
+
+@pytest.mark.parametrize("damage", ["nonsense in a field", "another type"])
+async def test_an_account_that_cannot_be_read_is_left_out_and_can_be_put_back(
+    alice: Person, mallory: Person, tmp_path: Path, damage: str
+) -> None:
+    await run("backup", tmp_path / "whole", "--user", alice.id)
+    user_key, redis = owner_key(alice.id, "user", alice.id), get_client()
+    if damage == "another type":
+        await redis.set(user_key, "a word")
+    else:
+        await redis.hset(user_key, "created_at", "abc")
+    writer = BackupWriter(io.BytesIO(), has_media=False)
+    left_out = await back_up(writer, user_ids=[alice.id, mallory.id])
+    assert [each.startswith(f"The account {alice.id} cannot be read: ") for each in left_out] == [True]
+    assert writer.users == 1
+    with pytest.raises(CommandError, match="1 account cannot be read and is not in it"):
+        await run("backup", tmp_path / "all")
+    assert Backup((tmp_path / "all").open("rb")).manifest.users
+    skipped = (await run_for_json("restore", tmp_path / "whole"))["skipped"]
+    assert skipped == [f"{alice.email} ({alice.id}) is here already."]
+    await run("restore", tmp_path / "whole", "--replace", "--yes", "--user", alice.id)
+    assert await inconsistencies([alice.id]) == []
+    await assert_signed_in(alice.laptop.http, alice.laptop.token)
 
 
 # ---- what goes wrong

@@ -1,6 +1,7 @@
 """`manage.py check_data`, which other tests rely on: every kind of fault is found, and mended if it can be"""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,8 @@ from accounts.services.claims import addresses, check_holder
 from chats.managers import NOTES
 from media_store.models import Image
 from media_store.storage import get_storage
-from nanobanana.data_check import check_everything, check_user, check_users
-from nanobanana.redisdb.checking import Findings, Miscount
+from nanobanana.data_check import RESTORING, check_everything, check_restore, check_user, check_users
+from nanobanana.redisdb.checking import Findings, Look, Miscount
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.keys import global_key, owner_key
 from nanobanana.redisdb.walking import keys_of
@@ -108,6 +109,16 @@ DAMAGES: dict[str, Callable[[Any, Chat], Awaitable[Any]]] = {
     ),
     "titles lists": lambda redis, chat: redis.zadd(chat.key("titles"), {b"\xff": 0}),
     "and has": lambda redis, chat: redis.hincrby(chat.key("log"), "offset", 1),
+    "log cannot be read: invalid": lambda redis, chat: redis.hset(chat.key("log"), "offset", "abc"),
+    "counts abc in images of 2": lambda redis, chat: redis.hset(
+        chat.key("usage", chat.user_id), "images", "abc"
+    ),
+    "cannot be read: created_at": lambda redis, chat: redis.hset(
+        chat.key("user", chat.user_id), "created_at", "abc"
+    ),
+    "cannot be read: trash sorts by": lambda redis, chat: redis.copy(
+        chat.key("session", chat.session_id), chat.key("trashed-session", chat.session_id)
+    ),
 }
 
 
@@ -115,6 +126,7 @@ CANNOT_BE_MENDED = {
     "(session_id), which does not exist",
     "cannot be read",
     "is not as old as its id",
+    "log cannot be read",
     "belongs to no model",
     "of a message",
     "bytes of its thumb",
@@ -140,6 +152,92 @@ async def test_it_finds_each_kind_of_fault_and_mends_what_can_be(chat: Chat, sen
     else:
         assert not any(sentence in fault for fault in findings.mended)
         assert any(sentence in fault for fault in await inconsistencies([chat.user_id]))
+
+
+KEYS: dict[str, Callable[[Chat], str]] = {
+    "message": lambda chat: chat.key("message", chat.message_id),
+    "account": lambda chat: chat.key("user", chat.user_id),
+    "usage": lambda chat: chat.key("usage", chat.user_id),
+    "list of pictures": lambda chat: chat.key("images"),
+    "versions": lambda chat: chat.key("message", chat.message_id, "revisions"),
+    "log": lambda chat: chat.key("log"),
+    "events": lambda chat: chat.key("events"),
+    "terms": lambda chat: chat.key("terms"),
+}
+
+
+@pytest.mark.parametrize("what", KEYS)
+@pytest.mark.parametrize("repair", [False, True])
+async def test_a_key_of_another_type_is_named_and_stops_nothing(chat: Chat, what: str, repair: bool) -> None:
+    key, redis = KEYS[what](chat), get_client()
+    await redis.unlink(key)
+    await redis.rpush(key, "a word")
+    await redis.zrem(chat.key("titles"), *await redis.zrange(chat.key("titles"), 0, 0))
+    findings = await check_users([chat.user_id], repair=repair)
+    assert any(fault.startswith(f"{key} cannot be read: WRONGTYPE") for fault in findings.faults)
+    assert any("titles does not list" in fault for fault in findings.faults + findings.mended)
+    assert await redis.lrange(key, 0, -1) == ["a word"]
+    await redis.unlink(*await keys_of(chat.user_id))
+
+
+GLOBAL = {
+    "nb:sweep": lambda chat: check_users([chat.user_id]),
+    "nb:restoring": lambda chat: check_restore(),
+}
+
+
+@pytest.mark.parametrize("key", GLOBAL)
+async def test_a_key_of_nobody_that_is_of_another_type_is_named(chat: Chat, key: str) -> None:
+    redis = get_client()
+    kept = await redis.dump(key)
+    await redis.unlink(key)
+    await redis.rpush(key, "a word")
+    try:
+        findings = await GLOBAL[key](chat)
+    finally:
+        await redis.unlink(key)
+        if kept:
+            await redis.restore(key, 0, kept)
+    assert [key in fault and "WRONGTYPE" in fault for fault in findings.faults] == [True]
+
+
+async def test_a_restore_that_nobody_began_is_named(server: object) -> None:
+    await get_client().set(RESTORING, "nonsense")
+    findings = await check_restore()
+    await get_client().unlink(RESTORING)
+    assert ["nb:restoring cannot be read" in fault for fault in findings.faults] == [True]
+
+
+async def test_what_nobody_thought_of_is_told_and_others_are_checked(
+    chat: Chat, mallory: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("nobody thought of this")
+
+    await get_client().unlink(global_key("email", mallory.email))
+    with monkeypatch.context() as patch:
+        patch.setattr(Look, "_hashes", broken)
+        findings = await check_users([chat.user_id, mallory.id], repair=True)
+    told = [
+        f"What {each} has could not be checked to the end: nobody thought of this"
+        for each in (chat.user_id, mallory.id)
+    ]
+    assert findings.faults == told
+    assert ["The address" in each for each in findings.mended] == [True]
+
+
+async def test_bytes_that_are_no_text_are_told_and_mended(chat: Chat) -> None:
+    await get_client().zadd(chat.key("sessions"), {b"\xff\xfe": 1})
+    with pytest.raises(CommandError, match="1 fault"):
+        await run("check_data", "--user", chat.user_id, "--json")
+    answer = json.loads(await run("check_data", "--user", chat.user_id, "--repair", "--json"))
+    assert answer["mended"] == [f"{chat.key('sessions')} lists \udcff\udcfe, which does not belong there."]
+    address = "nobody\udcff@example.com"
+    await get_client().set(global_key("email", address), "0" * 26)
+    findings = Findings()
+    await check_holder(findings=findings, address=address, user_id="0" * 26, repair=True)
+    assert findings.mended[0].startswith(f"The address {address} is")
+    assert await get_client().get(global_key("email", address)) is None
 
 
 async def test_a_fault_of_one_is_none_of_others(chat: Chat, alice: Person, mallory: Person) -> None:
@@ -204,10 +302,46 @@ async def test_an_address_that_is_lost_is_given_back(alice: Person) -> None:
 
 
 async def test_an_address_that_two_have_is_for_people_to_decide(alice: Person, mallory: Person) -> None:
-    await get_client().set(global_key("email", alice.email), mallory.id)
+    claim, user_key = global_key("email", alice.email), owner_key(mallory.id, "user", mallory.id)
+    await get_client().set(claim, mallory.id)
+    await get_client().hset(user_key, "email", alice.email)
     findings = await check_users([alice.id], repair=True)
     assert (len(findings.faults), findings.mended) == (1, [])
-    await get_client().set(global_key("email", alice.email), alice.id)
+    assert await get_client().get(claim) == mallory.id
+    await get_client().set(claim, alice.id)
+    await get_client().hset(user_key, "email", mallory.email)
+
+
+async def test_an_address_in_the_hands_of_somebody_else_is_given_back_at_once(
+    alice: Person, mallory: Person
+) -> None:
+    claim = global_key("email", alice.email)
+    await get_client().set(claim, mallory.id)
+    findings = await check_users([alice.id, mallory.id], repair=True)
+    assert (findings.faults, len(findings.mended)) == ([], 1)
+    assert await get_client().get(claim) == alice.id
+
+
+async def test_the_address_of_an_account_that_cannot_be_read_is_kept(alice: Person) -> None:
+    user_key, claim = owner_key(alice.id, "user", alice.id), global_key("email", alice.email)
+    await get_client().hdel(user_key, "email")
+    findings = await check_users([alice.id], repair=True)
+    await check_holder(findings=findings, address=alice.email, user_id=alice.id, repair=True)
+    assert [fault.startswith(f"{user_key} cannot be read") for fault in findings.faults] == [True]
+    assert await get_client().get(claim) == alice.id
+    for name in (alice.id, alice.email):
+        with pytest.raises(CommandError, match="1 fault"):
+            await run("check_data", "--user", name)
+    await get_client().hset(user_key, "email", alice.email)
+
+
+async def test_an_address_whose_claim_is_of_another_type_is_told(alice: Person) -> None:
+    claim = global_key("email", alice.email)
+    await get_client().unlink(claim)
+    await get_client().rpush(claim, "a word")
+    findings = await check_users([alice.id], repair=True)
+    assert [f"{alice.email} of {alice.id} is cannot be read" in each for each in findings.faults] == [True]
+    await get_client().unlink(claim)
 
 
 async def test_addresses_of_nobody_are_freed(alice: Person) -> None:

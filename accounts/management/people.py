@@ -4,16 +4,27 @@ from django.core.management.base import CommandError
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
-from accounts.services.access import find_account
+from accounts.services.access import UnreadableAccount, find_account, has_account, owner_of
 from nanobanana.management.prompts import is_somebody_there, read_line, read_secret
 
 
 async def account_named(name: str) -> User:
     """The user of this id or e-mail address. Raises CommandError."""
-    account = await find_account(name)
+    try:
+        account = await find_account(name)
+    except UnreadableAccount as error:
+        raise CommandError(f"{error} A backup has it as it was: restore --replace.") from error
     if account is None:
         raise CommandError(f"There is no user {name or 'without a name'}.")
     return account
+
+
+async def id_named(name: str) -> str:
+    """The id of the user of this id or e-mail address, be it one that cannot be read. Raises CommandError."""
+    user_id = await owner_of(name) if "@" in name else name
+    if user_id is None or not await has_account(user_id):
+        raise CommandError(f"There is no user {name or 'without a name'}.")
+    return user_id
 
 
 def read_password() -> str:

@@ -3,16 +3,23 @@
 import unicodedata
 from dataclasses import dataclass
 
+from redis.exceptions import ResponseError
+
 from accounts import tokens
 from accounts.models import Device, User
 from nanobanana.errors import TokenInvalid, TooManyRequests
 from nanobanana.redisdb.event_log import Cursor
-from nanobanana.redisdb.exceptions import DoesNotExist
+from nanobanana.redisdb.exceptions import DoesNotExist, FieldError, RedisDBError, says_wrong_type
+from nanobanana.redisdb.ids import is_id
 from nanobanana.redisdb.unit_of_work import Operation, UnitOfWork
 from nanobanana.request_ids import note_user
 from nanobanana.throttling import Budget, Standing, site_of
 
 NOBODY = User("0" * 26, "0" * 26, email="")  # whom to look for when nobody was found
+
+
+class UnreadableAccount(RedisDBError):
+    """What is stored of an account is damaged; a sentence says how. `restore --replace` puts it back."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +85,28 @@ async def find_user(email: str) -> User | None:
 
 
 async def find_account(name: str) -> User | None:
-    """The user of this address or id, as operators name one."""
-    if "@" in name:
-        return await find_user(name)
+    """The user of this address or id, as operators name one. Raises UnreadableAccount."""
     try:
-        return await User.objects.aget(name, name)
+        return await find_user(name) if "@" in name else await User.objects.aget(name, name)
     except DoesNotExist:
         return None
+    except FieldError as error:
+        raise UnreadableAccount(f"The account {name} cannot be read: {error}") from error
+    except ResponseError as error:
+        if says_wrong_type(error):
+            raise UnreadableAccount(f"The account {name} cannot be read: {error}") from error
+        raise
+
+
+async def has_account(user_id: str) -> bool:
+    """Whether there is an account of this id, be it one that cannot be read."""
+    return is_id(user_id) and await User.objects.exists(user_id)
+
+
+async def owner_of(email: str) -> str | None:
+    """The id of the account that has an address, be it one that cannot be read."""
+    user_id = await User.objects.id_of_email(normalized_email(email))
+    return user_id if user_id and await User.objects.exists(user_id) else None
 
 
 def normalized_email(email: str) -> str:

@@ -6,9 +6,11 @@ each of these looks twice, and takes for wrong only what was so from the first l
 
 from collections.abc import AsyncIterator
 
+from redis.exceptions import ResponseError
+
 from accounts.managers import PENDING
 from accounts.models import User
-from accounts.services.access import find_account
+from accounts.services.access import UnreadableAccount, find_account, has_account
 from nanobanana.redisdb.checking import Findings
 
 
@@ -18,22 +20,37 @@ async def is_being_deleted(*, user_id: str) -> bool:
 
 async def check_address(*, findings: Findings, user: User, repair: bool) -> None:
     """The user's address is the user's."""
+    try:
+        await _check_address(findings, user, repair)
+    except ResponseError as error:
+        sentence = f"Whose the address {user.email} of {user.id} is cannot be read: {error}"
+        findings.found(sentence, is_mended=False)
+
+
+async def _check_address(findings: Findings, user: User, repair: bool) -> None:
     if await User.objects.holder(user.email) == user.id or not await User.objects.is_kept(user.id):
         return
     holder = await User.objects.holder(user.email)
-    if holder == user.id or await find_account(user.id) is None:
+    if holder == user.id or not await _has_address(user.id, user.email):
         return
-    other = await find_account(holder.removeprefix(PENDING)) if holder else None
+    is_free = not holder or not await _has_address(holder.removeprefix(PENDING), user.email)
     whose = f"that of {holder}" if holder else "nobody's"
-    is_mended = other is None and repair and await User.objects.give_email(user.email, holder, user.id)
+    is_mended = is_free and repair and await User.objects.give_email(user.email, holder, user.id)
     findings.found(f"The address {user.email} of {user.id} is {whose}.", is_mended=is_mended)
 
 
 async def give_address(*, user_id: str) -> None:
     """Have the address of a user who was put back be the user's, unless it is another's."""
-    user = await find_account(user_id)
+    user = await readable_account(user_id)
     if user:
         await check_address(findings=Findings(), user=user, repair=True)
+
+
+async def leave_address(*, user_id: str, unless: str) -> None:
+    """Free the address that a user who is about to be put back has now, unless it will be the same."""
+    user = await readable_account(user_id)
+    if user and user.email != unless:
+        await User.objects.release_email(user.email, user_id)
 
 
 async def addresses() -> AsyncIterator[tuple[str, str]]:
@@ -56,5 +73,14 @@ async def check_holder(*, findings: Findings, address: str, user_id: str, repair
 
 
 async def _has_address(user_id: str, address: str) -> bool:
-    user = await find_account(user_id)
-    return user is not None and user.email == address
+    """Whether it is the address of the account; of one that cannot be read, it may be."""
+    user = await readable_account(user_id)
+    return user.email == address if user else await has_account(user_id)
+
+
+async def readable_account(user_id: str) -> User | None:
+    """The account, if there is one that can be read."""
+    try:
+        return await find_account(user_id)
+    except UnreadableAccount:
+        return None

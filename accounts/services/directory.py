@@ -25,11 +25,12 @@ class Filter:
 
 @dataclass(frozen=True)
 class Found:
-    """A page of accounts, the oldest first; `total` is of all pages."""
+    """A page of accounts, the oldest first; `total` is of all pages. `unreadable` are ids, on every page."""
 
     users: list[User]
     total: int
     has_more: bool
+    unreadable: list[str]
 
 
 async def find_accounts(
@@ -38,8 +39,9 @@ async def find_accounts(
     """The first accounts of a kind behind an id."""
     seen: set[str] = set()  # the walk over the database can meet one twice
     first: dict[str, User] = {}
+    unreadable: dict[str, None] = {}
     behind = 0
-    async for user in User.objects.aiterate(advance):
+    async for user in User.objects.aiterate(advance, lambda user_id, _: unreadable.setdefault(user_id)):
         if user.id in seen or not wanted.takes(user):
             continue
         seen.add(user.id)
@@ -48,7 +50,7 @@ async def find_accounts(
             first[user.id] = user
             if len(first) > 2 * limit:
                 first = _lowest(first, limit)
-    return Found(list(_lowest(first, limit).values()), len(seen), behind > limit)
+    return Found(list(_lowest(first, limit).values()), len(seen), behind > limit, sorted(unreadable))
 
 
 def _lowest(users: dict[str, User], limit: int) -> dict[str, User]:

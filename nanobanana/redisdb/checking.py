@@ -18,7 +18,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from redis.exceptions import WatchError
+from redis.exceptions import ResponseError, WatchError
 
 from nanobanana.redisdb.claims import (
     Claim,
@@ -32,10 +32,12 @@ from nanobanana.redisdb.claims import (
     batches,
     judge_all,
     mend,
+    placements_of,
     readable,
     referred,
 )
 from nanobanana.redisdb.client import get_client
+from nanobanana.redisdb.exceptions import says_wrong_type
 from nanobanana.redisdb.families import Family
 from nanobanana.redisdb.fields import CounterField, Nullable, ReferenceField, ReferenceListField
 from nanobanana.redisdb.ids import is_id
@@ -120,7 +122,7 @@ class Checker:
                     await findings.note(mend(claim), is_mended=True)
                     keys |= dict.fromkeys(str(command[1]) for command in fault.repair)
                 else:
-                    findings.faults.append(fault.sentence)
+                    findings.found(fault.sentence, is_mended=False)
         for miscount in look.miscounts():
             await findings.note(miscount.settle(repair=repair), is_mended=repair)
         return findings
@@ -232,6 +234,8 @@ class Look:
             if type == "zset":
                 async for claims in self._sorted_set(key):
                     yield claims
+            elif type not in {"hash", "none"}:
+                yield self._of_other_type(key)
 
     # ---- hashes
     async def _hashes(self, keys: Sequence[str]) -> list[Claim]:
@@ -247,8 +251,16 @@ class Look:
                 instances.append(instance)
         return claims + await self._objects(instances)
 
+    def _of_other_type(self, key: str) -> list[Claim]:
+        """Many things that pass are strings; where an object should be, or what belongs to some, none is."""
+        is_known = self.checker.object_of(key) or self.checker.families_of(key)
+        return self._claims_of(key) if is_known else []
+
     def _claims_of(self, key: str) -> list[Claim]:
         """What the name of a key alone claims."""
+        named = self.checker.object_of(key)
+        if named:
+            return [Sound(named[0], self.owner_id, named[1])]
         if split_owner_key(key)[1] in self.checker.passing:
             return []
         families = self.checker.families_of(key)
@@ -262,7 +274,10 @@ class Look:
         for instance in instances:
             self._count(instance)
             claims += self._references(instance)
-            placements = instance.objects.placements(instance)
+            placements = placements_of(instance)
+            if placements is None:
+                claims.append(Sound(type(instance), self.owner_id, instance.id))
+                continue
             self._expected.update(placements.keys())
             placed += [(key, instance.id, score) for key, score in placements.items()]
         for key, member in await _misplaced(placed):
@@ -332,7 +347,18 @@ class Miscount:
     tally: Tally
 
     async def settle(self, *, repair: bool) -> Fault | None:
-        """Count again while nobody changes it; Unsettled when somebody always does."""
+        """Count again while nobody changes it; Unsettled when somebody always does.
+
+        Where something of another type stands in the way, nothing can be counted; a claim tells of that.
+        """
+        try:
+            return await self._settle(repair)
+        except ResponseError as error:
+            if says_wrong_type(error):
+                return None
+            raise
+
+    async def _settle(self, repair: bool) -> Fault | None:
         key = self.model.key_prefix(self.look.owner_id) + self.id
         async with get_client().pipeline(transaction=True) as pipeline:
             for attempt in range(TRIES):
@@ -350,12 +376,12 @@ class Miscount:
                 return Fault(f"{key} counts {says} in {self.counter} of {counted}.")
         raise Unsettled(f"{key} is counted all the time, and {self.counter} was not judged.")
 
-    async def _compare(self, pipeline: Any, key: str) -> tuple[int, int]:
-        """What it says, and how much there is."""
-        says = await pipeline.hget(key, self.counter)
+    async def _compare(self, pipeline: Any, key: str) -> tuple[str, str]:
+        """What it says, which may be no number, and how much there is."""
+        says = await pipeline.hget(key, self.counter) or "0"
         is_gone = isinstance(self.tally, References) and not await pipeline.exists(key)
         counted = None if is_gone else await self._count_again()
-        return int(says or 0), int(says or 0) if counted is None else counted
+        return says, says if counted is None else str(counted)
 
     async def _count_again(self) -> int | None:
         """How much there is; None while something cannot be read that may have to be counted."""
@@ -388,11 +414,12 @@ def references_of(instance: Model) -> Iterator[tuple[str, ReferenceField | Refer
 
 
 # ---- reading
-async def _read(keys: Sequence[str]) -> list[dict[str, str]]:
+async def _read(keys: Sequence[str]) -> list[dict[str, str] | ResponseError]:
+    """The hashes under these keys; an error where something else is."""
     pipeline = get_client().pipeline(transaction=False)
     for key in keys:
         pipeline.hgetall(key)
-    return await pipeline.execute() if keys else []
+    return await pipeline.execute(raise_on_error=False) if keys else []
 
 
 async def types_of(keys: Sequence[str]) -> dict[str, str]:

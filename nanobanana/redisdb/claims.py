@@ -69,7 +69,10 @@ def _judge(claim: Claim, replies: list[Any]) -> Fault | None:
     for read, reply in zip(claim.reads(), replies, strict=True):
         if isinstance(reply, ResponseError):
             return Fault(f"{read[1]!s} cannot be read: {reply}")
-    return claim.judge(replies)
+    try:
+        return claim.judge(replies)
+    except ValueError as error:  # where a number should be is something else
+        return Fault(f"{claim.reads()[0][1]!s} cannot be read: {error}")
 
 
 async def mend(claim: Claim) -> Fault | None:
@@ -78,7 +81,7 @@ async def mend(claim: Claim) -> Fault | None:
     async with get_client().pipeline(transaction=True) as pipeline:
         for _ in range(TRIES):
             await pipeline.watch(*{str(read[1]) for read in claim.reads()})
-            fault = claim.judge([await pipeline.execute_command(*read) for read in claim.reads()])
+            fault = _judge(claim, [await pipeline.execute_command(*read) for read in claim.reads()])
             if fault is None:
                 return None
             sentence = fault.sentence
@@ -102,7 +105,7 @@ def batches(things: Iterable[T], size: int) -> Iterable[list[T]]:
 # ---- objects
 @dataclass(frozen=True)
 class Sound(Claim):
-    """An object can be read, and has no flaw that it knows itself."""
+    """An object can be read and has its places, and no flaw that it knows itself."""
 
     model: type[Model]
     owner_id: str
@@ -115,9 +118,11 @@ class Sound(Claim):
         if not replies[0]:
             return None
         try:
-            flaw = next(iter(read(self.model, self.owner_id, self.id, replies[0]).flaws()), None)
+            instance = read(self.model, self.owner_id, self.id, replies[0])
+            instance.objects.placements(instance)
         except FieldError as error:
             return Fault(f"{self.model.key_prefix(self.owner_id)}{self.id} cannot be read: {error}")
+        flaw = next(iter(instance.flaws()), None)
         return Fault(flaw) if flaw else None
 
 
@@ -178,9 +183,10 @@ class Entry(Claim):
         wanted: dict[str, str | None] = {}
         for model, stored in zip(self.models, hashes, strict=True):
             instance = readable(model, self.owner_id, self.member, stored)
-            if instance is None and stored:
+            placements = placements_of(instance) if instance else {}
+            if placements is None or (instance is None and stored):
                 return None  # nobody knows where it belongs; `Sound` says that it cannot be read
-            wanted |= model.objects.placements(instance) if instance else {}
+            wanted |= placements
         if self.key in wanted:
             is_excused = found is None and any(replies[len(self.models) + 1 :])
             return None if is_excused else self._misplaced(found, wanted[self.key])
@@ -285,9 +291,21 @@ def read(model: type[Model], owner_id: str, id: str, stored: dict[str, str]) -> 
     return model.from_hash(owner_id, id, list(chain.from_iterable(stored.items())))
 
 
-def readable(model: type[Model], owner_id: str, id: str, stored: dict[str, str]) -> Model | None:
-    """The object of a hash; None when there is none, or none that can be read."""
+def readable(
+    model: type[Model], owner_id: str, id: str, stored: dict[str, str] | ResponseError
+) -> Model | None:
+    """The object of a hash; None when there is none, none that can be read, or something else than a hash."""
+    if not stored or isinstance(stored, ResponseError):
+        return None
     try:
-        return read(model, owner_id, id, stored) if stored else None
+        return read(model, owner_id, id, stored)
+    except FieldError:
+        return None
+
+
+def placements_of(instance: Model) -> dict[str, str | None] | None:
+    """Where an object stands; None when it lacks what says so."""
+    try:
+        return instance.objects.placements(instance)
     except FieldError:
         return None

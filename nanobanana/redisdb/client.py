@@ -29,11 +29,15 @@ class PackingMixin:
 
     def pack_command(self, *arguments: str | bytes | int | float) -> list[bytes]:
         name, *rest = arguments
-        words = str(name).split()  # some names are two: CONFIG GET
-        try:
-            return [pack_command((*words, *rest))]  # type: ignore[arg-type]  # hiredis means tuple[…, ...]
-        except UnicodeEncodeError:
-            return [pack_command((*words, *map(_as_it_came, rest)))]  # type: ignore[arg-type]
+        return [pack(*str(name).split(), *rest)]  # some names are two: CONFIG GET
+
+
+def pack(*words: str | bytes | int | float) -> bytes:
+    """A command as Redis takes it."""
+    try:
+        return pack_command(words)  # type: ignore[arg-type]  # hiredis means tuple[…, ...]
+    except UnicodeEncodeError:
+        return pack_command(tuple(map(_as_it_came, words)))  # type: ignore[arg-type]
 
 
 def _as_it_came(argument: str | bytes | int | float) -> bytes | str | int | float:

@@ -10,13 +10,13 @@ from collections import deque
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from hiredis import Reader, pack_command
+from hiredis import Reader
 from redis._parsers.base import BaseParser
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, RedisError
 
-from nanobanana.redisdb.client import SECONDS_TO_ANSWER, close_client, get_client
+from nanobanana.redisdb.client import SECONDS_TO_ANSWER, close_client, get_client, pack
 from nanobanana.redisdb.patience import bear
 
 PAUSES = (0.02, 0.1)  # seconds before a call is tried again on a new connection
@@ -114,7 +114,7 @@ class Line:
 
         The reply is to begin with `ticket`, which the command carries; the rest of it is returned.
         """
-        command = pack_command(arguments)  # type: ignore[arg-type]  # hiredis means tuple[…, ...]
+        command = pack(*arguments)
         return await bear(self._try_thrice(command, ticket), SECONDS_TO_ANSWER)
 
     async def _try_thrice(self, command: bytes, ticket: str) -> Any:

@@ -7,6 +7,8 @@ RedisDBError
 └── FieldError          a value does not fit its field
 """
 
+from redis.exceptions import ResponseError
+
 
 class RedisDBError(Exception):
     """The base of them all."""
@@ -26,3 +28,8 @@ class OperationMismatch(RedisDBError):
 
 class FieldError(RedisDBError, ValueError):
     """A value does not fit its field, or what Redis holds is not what the field wrote."""
+
+
+def says_wrong_type(error: ResponseError) -> bool:
+    """Whether Redis refused because a key holds something of another kind than the command is for."""
+    return "WRONGTYPE" in str(error)

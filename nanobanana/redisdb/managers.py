@@ -174,32 +174,45 @@ class Manager(Generic[M]):
         entries = zip(map(int, found[1::2]), found[::2], strict=True)
         return sorted(entries, reverse=True)
 
-    async def aiterate(self, advance: Callable[[int], None] = lambda _: None) -> AsyncIterator[M]:
+    async def aiterate(
+        self,
+        advance: Callable[[int], None] = lambda _: None,
+        pass_over: Callable[[str, FieldError], None] | None = None,
+    ) -> AsyncIterator[M]:
         """Every object of every owner, in no order, for commands: SCAN, never a blocking KEYS.
 
         An object that comes or goes meanwhile may be left out; one that stays is given at least once.
-        `advance` counts the keys of the database that were gone over, about.
+        `advance` counts the keys of the database that were gone over, about. One that cannot be read is told
+        `pass_over`, by its id; without that, it ends the walk.
         """
         client, cursor = get_client(), None
         while cursor != 0:
             cursor, keys = await client.scan(
                 cursor or 0, match=self.model.key_prefix("*") + "*", count=SCAN_COUNT, _type="HASH"
             )
-            for instance in await self._read(keys):
+            for instance in await self._read(keys, pass_over):
                 yield instance
             advance(SCAN_COUNT)
 
-    async def _read(self, keys: Sequence[str]) -> list[M]:
+    async def _read(
+        self, keys: Sequence[str], pass_over: Callable[[str, FieldError], None] | None
+    ) -> list[M]:
         """The objects under those of the keys that are keys of objects, in one round trip."""
         names = [name for key in keys if (name := self._name_of(key))]
         pipeline = get_client().pipeline(transaction=False)
         for owner_id, identifier in names:
             pipeline.hgetall(self.model.key_prefix(owner_id) + identifier)
-        return [
-            self.model.from_hash(owner_id, identifier, list(chain.from_iterable(stored.items())))
-            for (owner_id, identifier), stored in zip(names, await pipeline.execute(), strict=True)
-            if stored
-        ]
+        found = []
+        for (owner_id, identifier), stored in zip(names, await pipeline.execute(), strict=True):
+            try:
+                if stored:
+                    pairs = list(chain.from_iterable(stored.items()))
+                    found.append(self.model.from_hash(owner_id, identifier, pairs))
+            except FieldError as error:
+                if pass_over is None:
+                    raise
+                pass_over(identifier, error)
+        return found
 
     def _name_of(self, key: str) -> tuple[str, str] | None:
         """(owner id, id) from the key of an object; None from the key of something else."""

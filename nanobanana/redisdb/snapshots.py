@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nanobanana.redisdb.checking import Checker, references_of, types_of
-from nanobanana.redisdb.claims import Listed, batches, readable, referred
+from nanobanana.redisdb.claims import Listed, batches, placements_of, readable, referred
 from nanobanana.redisdb.client import get_client
 from nanobanana.redisdb.event_log import new_epoch
 from nanobanana.redisdb.fields import milliseconds, now
@@ -66,11 +66,11 @@ class Snapshots:
             yield record
 
     def _is_taken(self, key: str, type: str) -> bool:
-        name = split_owner_key(key)[1]
-        if key == log_key(split_owner_key(key)[0]):
-            return True
+        owner_id, name = split_owner_key(key)
+        if type not in READS:
+            return False
         is_derived = any(family.is_derived for _, family in self.checker.families_of(key))
-        return type in READS and name not in self.checker.passing and not is_derived
+        return key == log_key(owner_id) or (name not in self.checker.passing and not is_derived)
 
     async def _read(self, wanted: dict[Places, str]) -> list[Record]:
         """The records at one moment; what is not there has none."""
@@ -160,8 +160,8 @@ class Snapshots:
         self, instance: Model | None, written: dict[str, None]
     ) -> Iterator[tuple[str, str | int, str]]:
         """(key, score, member) of all that an object calls for; of lists of names, once."""
-        placements = instance.objects.placements(instance) if instance is not None else {}
-        for key, score in placements.items():
+        placements = placements_of(instance) if instance is not None else None
+        for key, score in (placements or {}).items():
             if key not in written:
                 yield from self._listings(split_owner_key(key)[0], key)
             yield key, milliseconds(now()) if score is None else score, instance.id  # type: ignore[union-attr]
@@ -182,7 +182,7 @@ def _with_new_epoch(key: str, owner_id: str, parts: list[str]) -> list[str]:
     if key != log_key(owner_id):
         return parts
     stored = dict(zip(parts[::2], parts[1::2], strict=True))
-    return ["epoch", new_epoch(), "offset", stored["offset"]]
+    return ["epoch", new_epoch(), "offset", stored.get("offset", "0")]
 
 
 def _flat(reply: Any) -> list[str]:

@@ -166,6 +166,16 @@ async def test_a_page_has_a_size(limit: str) -> None:
         await run("listusers", f"--limit={limit}")
 
 
+async def test_an_account_that_cannot_be_read_is_passed_over_and_told(newcomer: User, alice: Person) -> None:
+    await get_client().hdel(newcomer.key, "email")
+    listed = await run("listusers", "--search", alice.email)
+    for command in (["set_password"], ["delete_user", "--yes"]):
+        with pytest.raises(CommandError, match="cannot be read"):
+            await run(command[0], newcomer.id, *command[1:], typed=PASSWORD)
+    await get_client().hset(newcomer.key, "email", newcomer.email)
+    assert f"{newcomer.id} cannot be read: see check_data.\n1 account." in listed
+
+
 @pytest.mark.parametrize("command", ["set_password", "deactivate", "reactivate", "delete_user"])
 @pytest.mark.parametrize("name", ["nobody@example.com", "nonsense", "0" * 26, "user:*", ""])
 async def test_nobody_is_nobody(server: object, command: str, name: str) -> None:

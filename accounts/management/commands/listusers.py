@@ -35,9 +35,11 @@ class Command(AsyncCommand):
             "users": [render_user(user) for user in found.users],
             "total": found.total,
             "nextAfter": following,
+            "unreadable": found.unreadable,
         }
+        damaged = [f"{user_id} cannot be read: see check_data." for user_id in found.unreadable]
         more = [f"More: --after {following}"] if following else []
-        self.answer(content, *map(line_of, found.users), count(found.total, "account") + ".", *more)
+        self.answer(content, *map(line_of, found.users), *damaged, f"{count(found.total, 'account')}.", *more)
 
 
 def line_of(user: User) -> str:

@@ -31,10 +31,13 @@ class Command(AsyncCommand):
         with new_file(file) as draft:
             with BackupWriter(draft, has_media=media) as writer:
                 with progress("Writing", 2 * await database_size()) as advance:
-                    await back_up(writer, user_ids=user_ids, advance=advance)
+                    left_out = await back_up(writer, user_ids=user_ids, advance=advance)
                 manifest = writer.finish()
             verify(Backup(draft))
-        self.answer({"file": str(file), **asdict(manifest)}, sentence(f"Wrote {file}", manifest))
+        content = {"file": str(file), **asdict(manifest), "leftOut": left_out}
+        self.answer(content, *left_out, sentence(f"Wrote {file}", manifest))
+        if left_out:
+            raise CommandError(f"{count(len(left_out), 'account')} cannot be read and is not in it.")
 
 
 def verify(backup: Backup) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.management.people import account_named
+from accounts.management.people import id_named
 from nanobanana.data_check import check_everything, check_users
 from nanobanana.management.async_command import AsyncCommand, count
 from nanobanana.progress import progress
@@ -32,7 +32,7 @@ class Command(AsyncCommand):
             raise CommandError(f"{count(len(findings.faults), 'fault')}: {advice}.")
 
     async def _one(self, name: str, repair: bool) -> Findings:
-        return await check_users([(await account_named(name)).id], repair=repair)
+        return await check_users([await id_named(name)], repair=repair)
 
     async def _everybody(self, repair: bool) -> Findings:
         found = Findings()

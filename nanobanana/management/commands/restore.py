@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from accounts.services.access import normalized_email
 from nanobanana.backups import BackedUpUser, Backup, UnusableBackup
 from nanobanana.management.async_command import AsyncCommand, count
 from nanobanana.management.commands.backup import sentence, verify
@@ -65,10 +66,12 @@ class Command(AsyncCommand):
 
 def chosen(users: list[BackedUpUser], names: list[str] | None) -> list[BackedUpUser]:
     """Those of the users with these ids or addresses. Raises CommandError for one that is not there."""
-    for name in names or ():
-        if not any(name in {user.id, user.email} for user in users):
+    wanted = {name: normalized_email(name) if "@" in name else name for name in names or ()}
+    for name, form in wanted.items():
+        if not any(form in {user.id, user.email} for user in users):
             raise CommandError(f"There is no user {name} in it.")
-    return [user for user in users if names is None or user.id in names or user.email in names]
+    forms = set(wanted.values())
+    return [user for user in users if names is None or user.id in forms or user.email in forms]
 
 
 def confirm(number: int) -> None:
