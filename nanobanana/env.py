@@ -218,9 +218,12 @@ def _is_ipv6(value: str) -> bool:
 
 
 def _without_secrets(value: str) -> str:
-    """The URL without its user, password and options, wherever a password that is not quoted seems to end."""
-    shown = re.sub(r"^(\w+://)?.*@", r"\1***@", value, flags=re.DOTALL)
-    return _in_one_line(shown.partition("?")[0])
+    """The URL without its user, password and options, wherever a password that is not quoted seems to end.
+
+    Where the host was forgotten, the password stands where a port would.
+    """
+    shown = re.sub(r"^(\w+://)?.*@", r"\1***@", value, flags=re.DOTALL).partition("?")[0]
+    return _in_one_line(re.sub(r":(?!//|[0-9]{1,5}(/|$)).*", ":***", shown, flags=re.DOTALL))
 
 
 def _in_one_line(value: str) -> str:

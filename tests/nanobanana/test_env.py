@@ -224,6 +224,8 @@ def test_what_the_client_of_redis_does_not_take_is_refused(set_to: SetTo, nonsen
         "redis://:hidden\n@h",
         "redis://h?password=hidden&foo=bar",
         "user:hidden@h",
+        "redis://:hidden",
+        "redis://user:hidden/0",
     ],
 )
 def test_a_refusal_shows_no_password(set_to: SetTo, nonsense: str) -> None:
