@@ -4,6 +4,8 @@
 import os
 import sys
 
+STOPPED = 130  # the exit code of what Ctrl-C ended
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nanobanana.settings")
@@ -14,6 +16,9 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(str(error))  # the sentence says which variable; a traceback would hide it
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)  # noqa: T201
+        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":

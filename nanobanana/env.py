@@ -6,12 +6,17 @@ An empty value counts as unset, so that the lines of a template may stay empty.
 import ipaddress
 import os
 import re
+from email.utils import parseaddr
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from nanobanana.redisdb.client import connect
+
 UNITS_OF_SIZE = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 UNITS_OF_TIME = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+LONGEST_SPAN = 100 * 365 * 86400  # seconds; the calendar of Python ends with the year 9999
 
 
 def text(name: str, default: str = "") -> str:
@@ -27,6 +32,14 @@ def secret(name: str) -> str:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ImproperlyConfigured(f"{name}_FILE={path} cannot be read: {error}.") from error
+
+
+def token(name: str) -> str:
+    """A secret that callers show in a header, where other characters would never match; or ""."""
+    value = secret(name)
+    if not value.isascii() or not value.isprintable():
+        raise ImproperlyConfigured(f"{name} must have ASCII characters only: it is shown in a header.")
+    return value
 
 
 def integer(name: str, default: int, *, at_least: int = 0, at_most: int = 2**53) -> int:
@@ -69,9 +82,12 @@ def seconds(name: str, default: str) -> int:
     """A span such as 900, 15m, 12h or 7d, in seconds."""
     value = text(name, default)
     match = re.fullmatch(r"([0-9]{1,9})\s*([smhdw]?)", value)
-    if not match or int(match[1]) == 0:
-        raise ImproperlyConfigured(f"{name}={value} must be a span of time such as 15m, 12h or 7d.")
-    return int(match[1]) * UNITS_OF_TIME[match[2]]
+    span = int(match[1]) * UNITS_OF_TIME[match[2]] if match else 0
+    if not 0 < span <= LONGEST_SPAN:
+        raise ImproperlyConfigured(
+            f"{name}={value} must be a span of time such as 15m, 12h or 7d, and at most 100 years."
+        )
+    return span
 
 
 def size(name: str, default: str, *, at_least: int = 1) -> int:
@@ -86,8 +102,56 @@ def size(name: str, default: str, *, at_least: int = 1) -> int:
 def url(name: str, default: str = "", *, schemes: tuple[str, ...] = ("http", "https")) -> str:
     """A URL without a slash at its end, or ""."""
     value = text(name, default).rstrip("/")
-    if value and not re.match(rf"({'|'.join(re.escape(scheme) for scheme in schemes)})://[^\s]", value):
-        raise ImproperlyConfigured(f"{name}={value} must be a URL that starts with {' or '.join(schemes)}.")
+    if value and not (value.startswith(tuple(f"{scheme}://" for scheme in schemes)) and _is_url(value)):
+        examples = (f"{scheme}://host:port" if scheme != "unix" else "unix:///path" for scheme in schemes)
+        raise ImproperlyConfigured(
+            f"{name}={_without_secrets(value)} must be a URL such as {' or '.join(examples)}."
+        )
+    return value
+
+
+def redis_url(name: str) -> str:
+    """What the client of Redis takes for an address, or ""."""
+    value = url(name, schemes=("redis", "rediss", "unix"))
+    if value and not _is_url_of_redis(value):
+        raise ImproperlyConfigured(
+            f"{name}={_without_secrets(value)} must be redis://host:port/database or unix:///path, "
+            "with no other options behind a question mark than the client of Redis knows."
+        )
+    return value
+
+
+def origins(name: str, default: str) -> list[str]:
+    """A comma-separated list of what browsers send as the origin of a page; "*" is all of them."""
+    values = words(name, default)
+    for value in values:
+        if value not in {"*", "null", "file://"} and not _is_origin(value):
+            raise ImproperlyConfigured(
+                f"{name}={_without_secrets(value)} must be an origin such as https://example.com, "
+                "without anything behind the host and port, or *."
+            )
+    return values
+
+
+def host(name: str) -> str:
+    """A host as it stands in a URL, or ""; a port has a variable of its own."""
+    value = text(name)
+    if _is_ipv6(value):
+        return f"[{value}]"
+    if value and not re.fullmatch(r"[\w.-]+", value):
+        raise ImproperlyConfigured(
+            f"{name}={_without_secrets(value)} must be the name or the address of a host, without a port."
+        )
+    return value
+
+
+def mailbox(name: str, default: str) -> str:
+    """An address of e-mail, which may have a name before it."""
+    value = text(name, default)
+    if not value.isprintable() or not re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(value)[1]):
+        raise ImproperlyConfigured(
+            f"{name}={_in_one_line(value)} must be an address such as Name <name@example.com>."
+        )
     return value
 
 
@@ -103,4 +167,64 @@ def bucket(name: str) -> str:
 
 def directory(name: str, default: Path) -> Path:
     """A directory as an absolute path; it need not exist yet."""
-    return Path(text(name, str(default))).expanduser().absolute()
+    value = text(name, str(default))
+    try:
+        path = Path(value).expanduser().absolute()
+        obstacles = [place for place in (path, *path.parents) if place.exists() and not place.is_dir()]
+    except (OSError, RuntimeError) as error:  # such as ~somebody who is not known
+        raise ImproperlyConfigured(f"{name}={value} cannot be used: {str(error).rstrip('.')}.") from error
+    if obstacles:
+        raise ImproperlyConfigured(f"{name}={value} cannot be used: {obstacles[0]} is not a directory.")
+    return path
+
+
+def _is_url(value: str) -> bool:
+    """Whether it has a host, or for unix:// a path instead, and nothing that cannot stand in a URL."""
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        return False
+    if not value.isprintable() or " " in value or port == 0:
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path) and not parts.hostname
+    return bool(parts.hostname)
+
+
+def _is_origin(value: str) -> bool:
+    if not _is_url(value):
+        return False
+    parts = urlsplit(value)
+    return value == f"{parts.scheme}://{parts.netloc}" and "@" not in value
+
+
+def _is_url_of_redis(value: str) -> bool:
+    parts = urlsplit(value)
+    if parts.scheme != "unix" and not re.fullmatch("(/[0-9]+)?", parts.path):
+        return False  # the client would take another database
+    try:
+        connect(value).connection_pool.make_connection()  # which does not connect yet
+    except Exception:  # an option that it does not know, or of another type, is any kind of error
+        return False
+    return True
+
+
+def _is_ipv6(value: str) -> bool:
+    try:
+        return bool(ipaddress.IPv6Address(value))
+    except ValueError:
+        return False
+
+
+def _without_secrets(value: str) -> str:
+    """The URL without its user, password and options, wherever a password that is not quoted seems to end.
+
+    Where the host was forgotten, the password stands where a port would.
+    """
+    shown = re.sub(r"^(\w+://)?.*@", r"\1***@", value, flags=re.DOTALL).partition("?")[0]
+    return _in_one_line(re.sub(r":(?!//|[0-9]{1,5}(/|$)).*", ":***", shown, flags=re.DOTALL))
+
+
+def _in_one_line(value: str) -> str:
+    return value if value.isprintable() else repr(value)

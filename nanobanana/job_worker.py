@@ -16,30 +16,34 @@ from contextlib import suppress
 from typing import Any
 
 import django
+from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nanobanana.settings")
-django.setup()
+try:
+    django.setup()
+except ImproperlyConfigured as error:  # one sentence for the operator
+    sys.exit(str(error))
 
-import dramatiq  # noqa: E402
-import uvloop  # noqa: E402
-from django.conf import settings  # noqa: E402
-from redis.exceptions import RedisError  # noqa: E402
+import dramatiq
+import uvloop
+from django.conf import settings
+from redis.exceptions import RedisError
 
-from accounts.services.deletion import finish_deletion, finish_deletions  # noqa: E402
-from chats.services.purge import purge_due  # noqa: E402
-from chats.services.trash import remove_session  # noqa: E402
-from media_store.services.compression import compress_due  # noqa: E402
-from media_store.services.processing import check_pictures, prepare_picture  # noqa: E402
-from media_store.services.sweep import sweep_due  # noqa: E402
-from media_store.storage import get_storage  # noqa: E402
-from nanobanana import job_queue  # noqa: E402
-from nanobanana.background import log_stray_error, of_this_process  # noqa: E402
-from nanobanana.job_broker import Interrupted, JobBroker  # noqa: E402
-from nanobanana.jobs import Job  # noqa: E402
-from nanobanana.metrics import JOB_RUNS, JOB_SECONDS, counted  # noqa: E402
-from nanobanana.redisdb import connection  # noqa: E402
-from nanobanana.redisdb.client import connect_blocking  # noqa: E402
-from nanobanana.request_ids import begin_request, note_user  # noqa: E402
+from accounts.services.deletion import finish_deletion, finish_deletions
+from chats.services.purge import purge_due
+from chats.services.trash import remove_session
+from media_store.services.compression import compress_due
+from media_store.services.processing import check_pictures, prepare_picture
+from media_store.services.sweep import sweep_due
+from media_store.storage import get_storage
+from nanobanana import job_queue
+from nanobanana.background import log_stray_error, of_this_process
+from nanobanana.job_broker import Interrupted, JobBroker
+from nanobanana.jobs import Job
+from nanobanana.metrics import JOB_RUNS, JOB_SECONDS, counted
+from nanobanana.redisdb import connection
+from nanobanana.redisdb.client import connect_blocking
+from nanobanana.request_ids import begin_request, note_user
 
 JOBS: tuple[Job[...], ...] = (
     check_pictures,

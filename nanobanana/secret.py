@@ -4,13 +4,30 @@ import os
 import secrets
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
+SHORTEST = 32  # characters; whoever guesses it signs in as anybody
+
 
 def development_secret(var_dir: Path) -> str:
     """Return the secret kept in `var_dir`, made on first use; processes that start together agree on one."""
     path = var_dir / "jwt-secret"
-    if path.exists():
-        return path.read_text(encoding="ascii").strip()
-    var_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        if not path.exists():
+            _make(path)
+        secret = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(f"VAR_DIR={var_dir} cannot be used: {error}.") from error
+    if len(secret) < SHORTEST:  # the disk was full, or the machine lost its power, when it was made
+        raise ImproperlyConfigured(
+            f"JWT_SECRET is empty, and {path}, which is used instead, has less than {SHORTEST} characters: "
+            "remove that file, and a new secret is made."
+        )
+    return secret
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")
     draft.touch(mode=0o600)
     draft.write_text(secrets.token_urlsafe(48), encoding="ascii")
@@ -19,4 +36,3 @@ def development_secret(var_dir: Path) -> str:
     except FileExistsError:
         pass
     draft.unlink()
-    return path.read_text(encoding="ascii").strip()

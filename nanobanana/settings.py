@@ -24,11 +24,11 @@ DEBUG = env.boolean("DEBUG", False)
 HOST = env.text("HOST", "127.0.0.1" if not IS_PRODUCTION else "0.0.0.0")
 PORT = env.integer("PORT", 3001, at_least=1, at_most=65535)
 PUBLIC_BASE_URL = env.url("PUBLIC_BASE_URL", f"http://localhost:{PORT}")
-CORS_ORIGIN = env.words("CORS_ORIGIN", "http://localhost:5173")
+CORS_ORIGIN = env.origins("CORS_ORIGIN", "http://localhost:5173")
 VAR_DIR = env.directory("VAR_DIR", BASE_DIR / "var")
 LOG_DIR = env.directory("LOG_DIR", BASE_DIR / "logs")
-HEALTH_TOKEN = env.secret("HEALTH_TOKEN")  # shows the details of /health; none: anybody sees them
-METRICS_TOKEN = env.secret("METRICS_TOKEN") or HEALTH_TOKEN  # shows /metrics; none: nobody in production
+HEALTH_TOKEN = env.token("HEALTH_TOKEN")  # shows the details of /health; none: anybody sees them
+METRICS_TOKEN = env.token("METRICS_TOKEN") or HEALTH_TOKEN  # shows /metrics; none: nobody in production
 SHUTDOWN_DELAY = env.integer("SHUTDOWN_DELAY", 5 if IS_PRODUCTION else 0, at_most=300)  # seconds
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_LEVEL = env.choice("LOG_LEVEL", "info", LOG_LEVELS)
@@ -44,8 +44,8 @@ JOB_WORKERS = env.integer("JOB_WORKERS", 1, at_most=64)  # processes that `manag
 JOBS_AT_ONCE = env.integer("JOBS_AT_ONCE", 8, at_least=1, at_most=256)  # of one process
 
 # ---- Redis: named by URL, by host, or embedded
-REDIS_HOST = env.text("REDIS_HOST")
-REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"))
+REDIS_HOST = env.host("REDIS_HOST")
+REDIS_URL = env.redis_url("REDIS_URL")
 REDIS_IS_EMBEDDED = not REDIS_URL and not REDIS_HOST
 if REDIS_IS_EMBEDDED:
     REDIS_URL = embedded.url(VAR_DIR / "redis")
@@ -63,8 +63,9 @@ REFRESH_EXPIRES_IN = env.seconds("REFRESH_EXPIRES_IN", "30d")
 PASSWORD_CHECK = env.boolean("PASSWORD_CHECK", IS_PRODUCTION)
 
 # ---- mails to users, and the front end that the links in them lead to
-MAIL_FROM = DEFAULT_FROM_EMAIL = env.text("MAIL_FROM", "nanobanana <no-reply@localhost>")
-APP_URL = env.url("APP_URL", PUBLIC_BASE_URL if CORS_ORIGIN[:1] in ([], ["*"]) else CORS_ORIGIN[0])
+MAIL_FROM = DEFAULT_FROM_EMAIL = env.mailbox("MAIL_FROM", "nanobanana <no-reply@localhost>")
+_front_ends = [origin for origin in CORS_ORIGIN if origin.startswith(("http://", "https://"))]
+APP_URL = env.url("APP_URL", _front_ends[0] if _front_ends else PUBLIC_BASE_URL)
 _mail_server = mail_server(is_production=IS_PRODUCTION)
 EMAIL_BACKEND = _mail_server.backend
 EMAIL_HOST, EMAIL_PORT = _mail_server.host, _mail_server.port

@@ -13,6 +13,7 @@ import sys
 import time
 from types import FrameType
 
+from django.core.exceptions import ImproperlyConfigured
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -153,4 +154,7 @@ def main(application: str, listener: int, ready: int, supervisor: int, delay: in
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:6]))
+    try:
+        main(sys.argv[1], *map(int, sys.argv[2:6]))
+    except ImproperlyConfigured as error:  # one sentence for the operator
+        sys.exit(str(error))

@@ -73,7 +73,7 @@ async def begin_upload(
     """Say what is going to be put, and learn where."""
     images.require_size(size)
     await images.require_session(user=user, session_id=session_id)
-    await require_room(user=user)
+    await require_room(user=user, operation=operation)
     upload = DirectUpload(
         user.id,
         new_id(),

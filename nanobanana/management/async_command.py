@@ -22,7 +22,6 @@ from nanobanana.redisdb import connection
 from nanobanana.redisdb.exceptions import CommitRefused
 from nanobanana.serializers import timestamp
 
-STOPPED = 130  # the exit code of what Ctrl-C ended
 BROKEN_PIPE = 141  # that of what nobody reads any more
 
 
@@ -59,9 +58,6 @@ class AsyncCommand(BaseCommand):
         try:
             with ended_by(signal.SIGTERM):
                 asyncio.run(self._run(options))
-        except KeyboardInterrupt:
-            self.stderr.write("Stopped.")
-            sys.exit(STOPPED)
         except APIError as error:
             raise CommandError("\n".join([error.message, *_details_of(error)])) from error
         except CommitRefused as error:

@@ -127,9 +127,14 @@ async def test_a_completion_whose_answer_was_lost_is_recognised(
     assert (await complete(alice, upload, **key)).json()["image"]["id"] == first.json()["image"]["id"]
 
 
-async def test_beginning_again_under_a_key_is_the_same_upload(alice: Person, session: dict[str, Any]) -> None:
+async def test_beginning_again_under_a_key_is_the_same_upload(
+    alice: Person, session: dict[str, Any], settings: Any
+) -> None:
+    """Also when there is no room for another one meanwhile."""
     body, headers = announced(session), {"Idempotency-Key": "begin"}
     first = await alice.post(UPLOADS, body, headers=headers)
+    await alice.make_image(session["id"])
+    settings.QUOTA_IMAGES = 1
     await get_client().unlink(*[each async for each in get_client().scan_iter(f"*{alice.id}*:answer:*")])
     second = await alice.post(UPLOADS, body, headers=headers)
     assert second.json()["upload"]["id"] == first.json()["upload"]["id"]

@@ -56,6 +56,15 @@ def test_ctrl_c_at_a_prompt_ends_it_at_once() -> None:
         assert command.wait(10) == 130
 
 
+def test_ctrl_c_ends_a_stress_run_without_a_word_more() -> None:
+    with on_a_terminal("stress", "--seconds", "30") as (command, person):
+        heard(person, b" written, ")  # it is drawing its progress
+        command.send_signal(signal.SIGINT)
+        said = heard(person, b"Stopped.")
+        assert command.wait(20) == 130
+    assert b"Traceback" not in said
+
+
 def test_the_end_of_the_input_at_a_prompt_is_said() -> None:
     with on_a_terminal("createuser", "nobody@example.com") as (command, person):
         heard(person, b"Password: ")

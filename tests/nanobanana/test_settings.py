@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -101,6 +102,7 @@ def test_the_development_secret_is_made_once_and_only_its_owner_reads_it(checkou
             {"REDIS_HOST": "redis", "REDIS_PASSWORD": "p@ss:/?#w%"},
             "redis://:p%40ss%3A%2F%3F%23w%25@redis:6379/0",
         ),
+        ({"REDIS_HOST": "::1"}, "redis://[::1]:6379/0"),
         ({"REDIS_URL": "rediss://cache:6380/1", "REDIS_HOST": "redis"}, "rediss://cache:6380/1"),
     ],
 )
@@ -180,12 +182,58 @@ def test_the_credentials_of_a_cloud_can_come_from_files(checkout: Checkout, tmp_
         ("MAX_FILE_SIZE", "large"),
         ("LOG_LEVEL", "loud"),
         ("PUBLIC_BASE_URL", "example.com"),
+        ("CORS_ORIGIN", "foo"),
+        ("REDIS_HOST", "127.0.0.1:6379"),
+        ("REDIS_URL", "redis://127.0.0.1?foo=bar"),
+        ("MAIL_FROM", "nobody"),
     ],
 )
 def test_nonsense_is_refused_by_the_name_of_its_variable(checkout: Checkout, name: str, value: str) -> None:
     answer = checkout.run("-c", PRINT, **{name: value})
     assert answer.returncode == 1
-    assert f"{name}={value} must be " in answer.stderr.splitlines()[-1]
+    assert f"{name}={value.partition('?')[0]} must be " in answer.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["HEALTH_TOKEN", "METRICS_TOKEN"])
+def test_a_token_that_would_never_match_is_refused(checkout: Checkout, name: str) -> None:
+    answer = checkout.run("-c", PRINT, **{name: "é"})
+    assert answer.returncode == 1
+    assert f"{name} must have ASCII characters only" in answer.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("origins", "front_end"),
+    [
+        ("*", "http://localhost:3001"),
+        ("capacitor://localhost,https://app.example.com", "https://app.example.com"),
+    ],
+)
+def test_links_in_mails_lead_to_the_first_origin_that_is_on_the_web(
+    checkout: Checkout, origins: str, front_end: str
+) -> None:
+    assert checkout.read("APP_URL", CORS_ORIGIN=origins) == [front_end]
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("nanobanana.worker", ["nanobanana.asgi:application", "{listener}", "{listener}", "1"]),
+        ("nanobanana.job_worker", ["1"]),
+    ],
+)
+def test_a_process_whose_settings_are_refused_says_so_in_one_line(module: str, arguments: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        number = listener.fileno()
+        answer = subprocess.run(
+            [sys.executable, "-m", module, *(argument.format(listener=number) for argument in arguments)],
+            cwd=PROJECT,
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": "nanobanana.settings", "PORT": "99999"},
+            pass_fds=[number],
+            capture_output=True,
+            text=True,
+        )
+    assert answer.returncode == 1
+    assert answer.stderr == "PORT=99999 must be a whole number from 1 to 65535.\n"
 
 
 @pytest.mark.parametrize("command", ["serve", "sweep"])
