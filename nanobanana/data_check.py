@@ -21,8 +21,9 @@ from accounts.services.claims import (
 )
 from chats.services import purge
 from media_store.services import sweep
+from nanobanana.notes import ALL_NOTES
 from nanobanana.progress import Advance
-from nanobanana.redisdb.checking import Checker, Findings
+from nanobanana.redisdb.checking import Checker, Findings, types_of
 from nanobanana.redisdb.client import ask
 from nanobanana.redisdb.event_log import renew_epoch
 from nanobanana.redisdb.keys import global_key
@@ -30,6 +31,7 @@ from nanobanana.redisdb.models import Model
 from nanobanana.redisdb.walking import keys_by_owner, keys_of, lasting
 
 RESTORING = global_key("restoring")  # a restore that is under way or was interrupted
+SHARED = {global_key("deletions"): "hash"} | {note.key: "zset" for note in ALL_NOTES}
 PASSING = ("presence",)  # sockets come and go without a commit
 
 
@@ -54,6 +56,7 @@ async def check_everything(
 ) -> AsyncIterator[Findings]:
     """What is found of one user after another, then of the addresses; `advance` counts keys, each twice."""
     yield await check_restore()
+    yield await check_shared()
     async for user_id, keys in keys_by_owner(advance):
         yield await check_user(user_id, keys, repair=repair)
         advance(len(keys))
@@ -76,6 +79,15 @@ async def check_restore() -> Findings:
     if mark:
         sentence = f"A restore began at {since} and has not ended: if it was interrupted, run it again."
         findings.found(sentence, is_mended=False)
+    return findings
+
+
+async def check_shared() -> Findings:
+    """What all owners share is of its type."""
+    findings = Findings()
+    for key, found in (await types_of(list(SHARED))).items():
+        if found not in {SHARED[key], "none"}:
+            findings.found(f"{key} is a {found} instead of a {SHARED[key]}.", is_mended=False)
     return findings
 
 

@@ -15,6 +15,7 @@ from nanobanana.redisdb.keys import global_key
 from nanobanana.redisdb.scripts import Script
 
 OWNERS_AT_ONCE = 100
+ALL_NOTES: list["Notes"] = []
 
 logger = logging.getLogger(__name__)
 _scripts = Path(__file__).parent / "scripts"
@@ -27,6 +28,7 @@ class Notes:
 
     def __init__(self, name: str) -> None:
         self.key = global_key(name)
+        ALL_NOTES.append(self)
 
     async def note(self, owner_id: str, due: datetime) -> None:
         """Note, before it is so, that there will be something to do from `due` on."""
