@@ -54,34 +54,43 @@ READS: dict[str, Callable[[Shelf], Awaitable[Any]]] = {
 }
 
 
+async def round_trips(wire: LossyProxy, act: Callable[[], Awaitable[Any]]) -> int:
+    """The least of three tries: a server of this process may ask something at the same time."""
+    found: list[int] = []
+    for _ in range(3):
+        before = wire.requests
+        await act()
+        found.append(wire.requests - before)
+    return min(found)
+
+
 @pytest.mark.parametrize("name", READS)
 async def test_a_read_is_one_round_trip(shelf: Shelf, wire: LossyProxy, name: str) -> None:
-    before = wire.requests
-    await READS[name](shelf)
-    assert wire.requests - before == 1
+    assert await round_trips(wire, lambda: READS[name](shelf)) == 1
 
 
 async def test_a_commit_is_one_round_trip_however_much_it_does(shelf: Shelf, wire: LossyProxy) -> None:
-    before = wire.requests
-    async with unit_of_work(shelf.owner_id) as work:
-        for rank in range(5):
-            box = Box(shelf.owner_id, new_id(), shelf_id=shelf.id, rank=rank)
-            Box.objects.create(work, box)
-            work.emit(Told(), box)
-        Shelf.objects.update_if_different(work, shelf, {"title": "full"})
-        Shelf.objects.add(work, shelf, box_count=5)
-    assert wire.requests - before == 1
+    async def fill() -> None:
+        async with unit_of_work(shelf.owner_id) as work:
+            for rank in range(5):
+                box = Box(shelf.owner_id, new_id(), shelf_id=shelf.id, rank=rank)
+                Box.objects.create(work, box)
+                work.emit(Told(), box)
+            Shelf.objects.update_if_different(work, shelf, {"title": f"full {rank}"})
+            Shelf.objects.add(work, shelf, box_count=5)
+
+    assert await round_trips(wire, fill) == 1
 
 
 async def test_planning_a_work_sends_nothing(shelf: Shelf, wire: LossyProxy) -> None:
-    before = wire.requests
-
     async def attempt() -> None:
         async with unit_of_work(shelf.owner_id) as work:
             Shelf.objects.update(work, shelf, title="never")
             work.emit(Told(), shelf)
             raise InterruptedError
 
-    with pytest.raises(InterruptedError):
-        await attempt()
-    assert wire.requests == before
+    async def fail() -> None:
+        with pytest.raises(InterruptedError):
+            await attempt()
+
+    assert await round_trips(wire, fail) == 0
