@@ -55,7 +55,8 @@ def test_a_process_killed_every_five_seconds_for_two_minutes() -> None:
 
 
 def test_the_subscription_cut_a_hundred_times() -> None:
-    numbers = stress("--seconds", "75", "--silences", "100", "--cuts", "0")
+    numbers = stress("--seconds", "75", "--silences", "115", "--cuts", "0")  # some find it lost already
+    assert numbers["subscriptions cut"] >= 100
     assert numbers["worst stall"] < 10_000
 
 
