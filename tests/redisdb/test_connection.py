@@ -1,6 +1,8 @@
 """The shared connection: many calls at once, each with its own answer or an error, whatever is lost."""
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -85,10 +87,10 @@ async def test_a_server_that_does_not_answer_is_an_error_within_bounds(
 ) -> None:
     monkeypatch.setattr(connection, "SECONDS_TO_ANSWER", 0.2)
     shelf = await make_shelf("asleep")
-    await get_client().execute_command("CLIENT", "PAUSE", 1000, "ALL")
+    os.kill(mortal_redis.pid, signal.SIGSTOP)
     with pytest.raises(TimeoutError):
         await title_of(shelf)
-    await asyncio.sleep(1)
+    os.kill(mortal_redis.pid, signal.SIGCONT)
     assert await title_of(shelf) == "asleep"
 
 
