@@ -223,7 +223,7 @@ async def test_who_was_shut_out_there_stays_so(alice: Person, express: Express, 
     assert (await account(user_id)).is_active is False
 
 
-async def test_broken_records_are_told_and_passed_over(alice: Person, filled: Express, user_id: str) -> None:
+async def add_broken_records(filled: Express, user_id: str) -> None:
     redis = filled.redis
     await redis.hset("user:broken", mapping={"email": "no address"})
     await redis.set("user:text", "a word")
@@ -250,6 +250,10 @@ async def test_broken_records_are_told_and_passed_over(alice: Person, filled: Ex
     await redis.set("session:unlisted:messages", "a word")
     await filled.add_user(f"{user_id}4")
     await redis.set(f"user_sessions:{user_id}4", "a word")
+
+
+async def test_broken_records_are_told_and_passed_over(alice: Person, filled: Express, user_id: str) -> None:
+    await add_broken_records(filled, user_id)
     report = await bring(filled)
     told = "\n".join(report["bad"])
     for sentence in (

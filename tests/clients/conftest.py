@@ -82,3 +82,8 @@ def built(compiler: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stdout
     (package / "package.json").write_bytes((TYPESCRIPT / "package.json").read_bytes())
     return output / "index.js"
+
+
+@pytest.fixture
+async def session_id(alice: Person) -> str:
+    return (await alice.make_session())["id"]

@@ -3,75 +3,23 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import pytest
-from nanobanana_client import ApiError, Backoff, Change, MemoryTokens, NanobananaClient, SyncClient, Tokens
+from nanobanana_client import ApiError, Change, MemoryTokens, NanobananaClient, Tokens
 from nanobanana_client.sync import session_ids
 
 from nanobanana.serializers import ID
 from realtime.serializers import MOST_SESSIONS
 from tests.accounts.test_tokens import claims_of, signed
 from tests.clients.bad_network import BadNetwork
-from tests.clients.conftest import QUICK
+from tests.clients.calls import Calls, calling
+from tests.clients.listener import Listener, listening
 from tests.support.people import PATIENCE, Person
 
 EVENTS, CUTS = 200, 50
 TOO_LONG_AGO = ["0f:3", "nonsense"]
 NOBODY = "01ARZ3NDEKTSV4RRFFQ69G5FAV"  # an id of no session
-
-
-class Listener:
-    """A SyncClient and all it told."""
-
-    def __init__(self, client: NanobananaClient, *session_ids: str, **options: Any) -> None:
-        self.sync: SyncClient = client.sync(session_ids, **{"backoff": QUICK, **options})
-        self.told: list[tuple[str, Any]] = []
-        self.news = asyncio.Event()
-        for type in (
-            *("change", "status", "connected", "resynced", "joined_session", "left_session"),
-            *("user_typing", "presence", "error", "ended"),
-        ):
-            self.sync.on(type, self._keep(type))  # type: ignore[arg-type]
-
-    def _keep(self, type: str) -> Callable[[Any], None]:
-        def keep(notice: Any) -> None:
-            self.told.append((type, notice))
-            self.news.set()
-
-        return keep
-
-    def all(self, type: str) -> list[Any]:
-        return [notice for told, notice in self.told if told == type]
-
-    @property
-    def texts(self) -> list[str]:
-        return [change.message.text for change in self.all("change") if change.type == "message_created"]
-
-    async def hears(self, type: str, count: int = 1) -> Any:
-        await self.until(lambda: len(self.all(type)) >= count)
-        return self.all(type)[count - 1]
-
-    async def until(self, is_so: Callable[[], bool], patience: float = PATIENCE) -> None:
-        async with asyncio.timeout(patience):
-            while not is_so():
-                self.news.clear()
-                await self.news.wait()
-
-
-@asynccontextmanager
-async def listening(client: NanobananaClient, *session_ids: str, **options: Any) -> AsyncIterator[Listener]:
-    listener = Listener(client, *session_ids, **options)
-    async with listener.sync:
-        yield listener
-
-
-@pytest.fixture
-async def session_id(alice: Person) -> str:
-    return (await alice.make_session())["id"]
 
 
 async def test_it_hears_what_another_device_does(
@@ -279,125 +227,6 @@ async def test_a_handler_that_fails_stops_nothing(
         await laptop.messages.create(session_id, text="two")
         await device.until(lambda: device.texts == ["one", "two"])
     assert "A handler of message_created failed" in caplog.text
-
-
-async def test_large_objects_come_whole(laptop: NanobananaClient, session_id: str) -> None:
-    async with listening(laptop, session_id) as device:
-        await device.hears("connected")
-        message = await laptop.messages.create(session_id, text="long " * 2000)
-        await device.until(lambda: device.texts == [message.text])
-
-
-class Calls(httpx.AsyncHTTPTransport):
-    """Calls that find nobody for a while; sockets go on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.find_nobody = False
-        self._lost = asyncio.Semaphore(0)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self.find_nobody:
-            self._lost.release()
-            raise httpx.ConnectError("Nobody is there.")
-        return await super().handle_async_request(request)
-
-    async def lose(self, count: int) -> None:
-        """Until so many more have found nobody."""
-        async with asyncio.timeout(PATIENCE):
-            for _ in range(count):
-                await self._lost.acquire()
-
-
-@asynccontextmanager
-async def calling(person: Person, calls: Calls, url: str = "") -> AsyncIterator[NanobananaClient]:
-    store = MemoryTokens(Tokens(person.phone.token, person.phone.refresh_token))
-    http = httpx.AsyncClient(transport=calls)
-    url = url or person.phone.server.url
-    async with NanobananaClient(url, store=store, http=http, retries=0) as client:
-        yield client
-
-
-async def test_an_object_that_cannot_be_had_yet_keeps_the_rest_waiting(
-    alice: Person, laptop: NanobananaClient, session_id: str
-) -> None:
-    calls = Calls()
-    async with calling(alice, calls) as phone, listening(phone, session_id) as device:
-        await device.hears("connected")
-        before = device.sync.cursor
-        calls.find_nobody = True
-        long = await laptop.messages.create(session_id, text="long " * 2000)
-        await laptop.messages.create(session_id, text="after it")
-        await calls.lose(3)
-        assert device.texts == []
-        assert device.sync.cursor == before
-        calls.find_nobody = False
-        await device.until(lambda: device.texts == [long.text, "after it"])
-        assert device.all("resynced") == []
-        assert len(device.all("connected")) == 1
-
-
-async def test_stopping_ends_the_wait_for_an_object(
-    alice: Person, laptop: NanobananaClient, session_id: str
-) -> None:
-    calls, patient = Calls(), Backoff(first=10_000, longest=10_000)
-    async with calling(alice, calls) as phone, listening(phone, session_id, backoff=patient) as device:
-        await device.hears("connected")
-        before = device.sync.cursor
-        calls.find_nobody = True
-        long = await laptop.messages.create(session_id, text="long " * 2000)
-        await calls.lose(1)
-    assert (device.sync.status, device.sync.cursor, device.texts) == ("ended", before, [])
-    async with listening(laptop, session_id, since=before) as device:
-        await device.until(lambda: device.texts == [long.text])
-
-
-class Unreadable(MemoryTokens):
-    """A store whose disk fails sometimes."""
-
-    failures_to_come = 0
-
-    async def load(self) -> Tokens | None:
-        if self.failures_to_come:
-            self.failures_to_come -= 1
-            raise OSError("The disk does not answer.")
-        return await super().load()
-
-
-async def test_what_the_store_raises_may_pass(
-    alice: Person, session_id: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    store = Unreadable(Tokens(alice.phone.token, alice.phone.refresh_token))
-    async with (
-        NanobananaClient(alice.phone.server.url, store=store) as client,
-        listening(client, session_id) as device,
-    ):
-        await device.hears("connected")
-        store.failures_to_come = 2
-        message = await alice.make_message(session_id, "long " * 2000)
-        await alice.make_message(session_id, "after it")
-        await device.until(lambda: device.texts == [message["text"], "after it"])
-        assert device.all("resynced") == []
-        store.failures_to_come = 1  # at a call for a ticket
-        assert device.sync._socket
-        await device.sync._socket.close()
-        await device.hears("connected", 2)
-    assert "The disk does not answer." in caplog.text
-
-
-async def test_an_object_that_cannot_be_had_at_all_is_a_resync(
-    laptop: NanobananaClient, session_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def refuse(_: str) -> None:
-        raise ApiError(403, "forbidden", "Not for you.")
-
-    async with listening(laptop, session_id) as device:
-        await device.hears("connected")
-        monkeypatch.setattr(laptop.messages, "get", refuse)
-        await laptop.messages.create(session_id, text="long " * 2000)
-        await device.hears("resynced")
-        await laptop.messages.create(session_id, text="after it")
-        await device.until(lambda: device.texts == ["after it"])
 
 
 async def test_a_handler_that_awaits_what_is_cancelled_stops_nothing(

@@ -214,6 +214,12 @@ def test_what_the_client_of_redis_does_not_take_is_refused(set_to: SetTo, nonsen
         env.redis_url("SOME_NAME")
 
 
+def refusal_of(read: Callable[[str], object]) -> str:
+    with pytest.raises(ImproperlyConfigured, match=r"^SOME_NAME=") as refusal:
+        read("SOME_NAME")
+    return str(refusal.value)
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [
@@ -230,9 +236,7 @@ def test_what_the_client_of_redis_does_not_take_is_refused(set_to: SetTo, nonsen
 )
 def test_a_refusal_shows_no_password(set_to: SetTo, nonsense: str) -> None:
     set_to(nonsense)
-    with pytest.raises(ImproperlyConfigured, match=r"^SOME_NAME=") as refusal:
-        env.redis_url("SOME_NAME")
-    assert "hid" not in str(refusal.value)
+    assert "hid" not in refusal_of(env.redis_url)
 
 
 @pytest.mark.parametrize(
@@ -252,9 +256,9 @@ def test_a_host_is_read_as_it_stands_in_a_url(set_to: SetTo, value: str, expecte
 @pytest.mark.parametrize("nonsense", ["127.0.0.1:6379", "redis://h", "a b", ":hidden@h", "h/0"])
 def test_what_is_more_than_a_host_is_refused(set_to: SetTo, nonsense: str) -> None:
     set_to(nonsense)
-    with pytest.raises(ImproperlyConfigured, match=r"^SOME_NAME=.* a host, without a port\.$") as refusal:
-        env.host("SOME_NAME")
-    assert "hidden" not in str(refusal.value)
+    refusal = refusal_of(env.host)
+    assert refusal.endswith(" a host, without a port.")
+    assert "hidden" not in refusal
 
 
 @pytest.mark.parametrize(
